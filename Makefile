@@ -1,0 +1,85 @@
+# make demo    an environment in .venv, then biodiesel and airfoil solved, pictures in demo/
+# make test    everything the tests need, then every check; a second call installs nothing
+# make clean   removes what the two made
+#
+# Needs Python >= 3.10 with venv, make and a C compiler. Another interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Always with the constraints: without them pip would take the newest torch and several GB of CUDA packages.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+MANIFEST := setup.py pyproject.toml constraints.txt
+
+# One thread for linear algebra: results do not depend on the machine's number of cores, and small networks run faster.
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: demo test install install-test lint types layers test-core test-nojit test-all doctest bench clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	    { echo "dfoattack needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || \
+	    { rm -rf $(VENV); echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
+
+# What the demo needs.
+$(VENV)/.installed: $(MANIFEST) | $(BIN)/python
+	$(PIP) -e '.[torch,plot]'
+	@touch $@
+
+# What the tests need beyond that. Ipopt is optional: without its libraries, or where the build fails, its tests skip.
+$(VENV)/.installed-test: $(VENV)/.installed scripts/system_libraries.sh
+	$(PIP) -e '.[torch,plot,bench,test]'
+	@bash scripts/system_libraries.sh && echo "Installing cyipopt from source: about two minutes." && $(PIP) -e '.[ipopt]' || \
+	    echo "cyipopt is not installed; the tests that need it are skipped."
+	@touch $@
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+
+demo: install
+	@mkdir -p demo
+	$(BIN)/dfoattack solve biodiesel --seed 0 --budget 200 --plot demo/biodiesel.png
+	$(BIN)/dfoattack solve airfoil --seed 0 --budget 1000 --plot demo/airfoil.png
+	@echo "Pictures:" && ls -1 demo/*.png
+
+test: install-test lint types layers test-core test-nojit test-all doctest
+
+lint: install-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install-test
+	$(BIN)/mypy
+
+layers: install-test
+	$(BIN)/lint-imports
+
+# The core as on a machine without torch: hidden from these processes and from those that they start.
+test-core: install-test
+	PYTHONPATH=scripts/without_torch $(PYTEST) tests/kernels tests/unit -m "not slow"
+
+# The same numbers without Numba's compiler.
+test-nojit: install-test
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels -m "not slow"
+
+test-all: install-test
+	$(PYTEST) --durations=15
+
+doctest: install-test
+	$(PYTEST) --doctest-modules dfoattack
+
+bench: install-test
+	$(BIN)/python -m benchmarks.micro
+	$(BIN)/python -m benchmarks.networks --problems biodiesel,airfoil
+
+clean:
+	rm -rf $(VENV) build demo dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

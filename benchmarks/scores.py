@@ -1,0 +1,81 @@
+"""Scores of a run, computed from its log alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from benchmarks.counting import Log
+    from dfoattack._typing import BoolArray, FloatArray
+    from dfoattack.problem import Problem
+
+# Largest constraint value that counts as feasible: the headline, and the strict rule.
+TOLERANCES = (1e-6, 0.0)
+
+
+def feasible(log: Log, problem: Problem, tolerance: float) -> BoolArray:
+    """(N,) rows inside the bounds (by 0 ulp), with every raw c <= tolerance, answered, and within the budget."""
+    inside = np.all((log.X >= problem.space.lower) & (log.X <= problem.space.upper), axis=1)
+    largest = np.max(log.C, axis=1, initial=-np.inf) if log.C.shape[1] else np.full(len(log), -np.inf)
+    # NaN compares as false, so failed rows drop out here.
+    return np.asarray(inside & (largest <= tolerance) & (log.status == 0) & (log.spent <= log.budget), dtype=np.bool_)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Best feasible objective against counted evaluations: a staircase, improvements only; k = 0: never feasible.
+
+    spent : float64 (k,)   strictly increasing
+    value : float64 (k,)   user sense, strictly improving
+    """
+
+    spent: FloatArray
+    value: FloatArray
+
+    def at(self, spent: FloatArray) -> FloatArray:
+        """Value known after so many counted evaluations; NaN before the first feasible point."""
+        index = np.searchsorted(self.spent, spent, side="right") - 1
+        if not len(self.value):
+            return np.full(np.shape(spent), np.nan)
+        return np.where(index >= 0, self.value[np.maximum(index, 0)], np.nan)
+
+    @property
+    def final(self) -> float:
+        """Best feasible value, NaN if there is none."""
+        return float(self.value[-1]) if len(self.value) else float("nan")
+
+    def reached(self, level: float, sign: float) -> float:
+        """Counted evaluations until a value as good as `level`; +inf if never. `sign` = +1 where less is better."""
+        hit = np.flatnonzero(sign * self.value <= sign * level)
+        return float(self.spent[hit[0]]) if len(hit) else float("inf")
+
+
+def curve(log: Log, problem: Problem, tolerance: float) -> Curve:
+    """The staircase of a run. Rows are taken in the order in which they were paid for."""
+    rows = np.flatnonzero(feasible(log, problem, tolerance))
+    rows = rows[np.argsort(log.spent[rows], kind="stable")]
+    spent: list[float] = []
+    value: list[float] = []
+    for i in rows:
+        if not value or problem.sign * log.f[i] < problem.sign * value[-1]:
+            if spent and spent[-1] == log.spent[i]:
+                value[-1] = float(log.f[i])
+            else:
+                spent.append(float(log.spent[i]))
+                value.append(float(log.f[i]))
+    return Curve(np.array(spent), np.array(value))
+
+
+def best_known(problem: Problem, curves: list[Curve]) -> tuple[float, str]:
+    """The level that gaps are measured from: the declared value, or what was found here where that is better."""
+    found = [c.final for c in curves if len(c.value)]
+    best = problem.sign * min((problem.sign * v for v in found), default=float("inf"))
+    if problem.known is None or problem.known.kind == "none":
+        return best, "best of all runs here"
+    declared = float(problem.known.value)
+    if problem.sign * best < problem.sign * declared - max(1e-6, problem.known.tol):
+        return best, f"best of all runs here; the declared {declared:.6g} is beaten"
+    return declared, f"declared ({problem.known.kind})"

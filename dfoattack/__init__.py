@@ -1,0 +1,104 @@
+"""dfoattack: optimisation over trained networks, and derivative-free optimisation without them.
+
+`solve(problem)` maximises f(Phi(x)) subject to c(x, Phi(x)) <= 0 over a box; `minimize(fun, x0)` is the same engine behind SciPy's
+signature; `Solver` gives it by hand (ask and tell); `resume` goes on with a stored run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dfoattack.api import resume, solve
+    from dfoattack.certificate import Certificate
+    from dfoattack.errors import (
+        AskTellError,
+        DfoattackError,
+        EvaluationError,
+        EvaluationFailed,
+        MissingExtraError,
+        OptionError,
+        ProblemError,
+        StoreError,
+    )
+    from dfoattack.options import Options
+    from dfoattack.problem import Constraint, Known, Problem
+    from dfoattack.progress import Event
+    from dfoattack.result import Records, Result, StopReason
+    from dfoattack.scipy_api import minimize, scipy_method
+    from dfoattack.solver import Solver
+    from dfoattack.space import Box
+    from dfoattack.trials import Evaluations, Status, Trials
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "api": ("resume", "solve"),
+    "certificate": ("Certificate",),
+    "errors": (
+        "AskTellError",
+        "DfoattackError",
+        "EvaluationError",
+        "EvaluationFailed",
+        "MissingExtraError",
+        "OptionError",
+        "ProblemError",
+        "StoreError",
+    ),
+    "options": ("Options",),
+    "problem": ("Constraint", "Known", "Problem"),
+    "progress": ("Event",),
+    "result": ("Records", "Result", "StopReason"),
+    "scipy_api": ("minimize", "scipy_method"),
+    "solver": ("Solver",),
+    "space": ("Box",),
+    "trials": ("Evaluations", "Status", "Trials"),
+}
+_MODULE_OF = {name: module for module, group in _HOMES.items() for name in group}
+
+__all__ = [
+    "AskTellError",
+    "Box",
+    "Certificate",
+    "Constraint",
+    "DfoattackError",
+    "EvaluationError",
+    "EvaluationFailed",
+    "Evaluations",
+    "Event",
+    "Known",
+    "MissingExtraError",
+    "OptionError",
+    "Options",
+    "Problem",
+    "ProblemError",
+    "Records",
+    "Result",
+    "Solver",
+    "Status",
+    "StopReason",
+    "StoreError",
+    "Trials",
+    "minimize",
+    "resume",
+    "scipy_method",
+    "solve",
+]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """Import public names when they are first used: `import dfoattack` alone stays cheap."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'dfoattack' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"dfoattack.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

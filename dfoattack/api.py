@@ -1,0 +1,248 @@
+"""`solve` and `resume`: the one loop that connects solver, evaluator, run file, callback and clock."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any
+
+from dfoattack._validation import check_seed
+from dfoattack.errors import EvaluationError, OptionError
+from dfoattack.options import Options
+from dfoattack.problem import Problem
+from dfoattack.progress import Event, ProgressLine
+from dfoattack.reasons import StopReason
+from dfoattack.result import Result
+from dfoattack.solver import Solver
+from dfoattack.storage import RunFile
+
+Callback = Callable[[Event], object]
+Path = str | os.PathLike[str]
+
+
+def solve(
+    problem: Problem,
+    *,
+    budget: float | None = None,
+    seed: int = 0,
+    options: Options | Mapping[str, Any] | None = None,
+    f_target: float | None = None,
+    max_time: float | None = None,
+    callback: Callback | None = None,
+    store: Path | None = None,
+    progress: bool | Callable[[Event], object] | None = None,
+) -> Result:
+    """Solve a problem: maximise (or minimise) f(Phi(x)) subject to c(x, Phi(x)) <= 0 in a box.
+
+    Parameters
+    ----------
+    problem : Problem
+    budget : float, optional        evaluations; every gradient is charged `gradient_cost` evaluations at every point, every forward
+                                    pass of an attack one. None: until convergence, without restarts
+    seed : int, default 0           same seed, same run on the same machine
+    options : Options or mapping    see `Options.help()`; unknown names are errors
+    f_target : float, optional      stop once a feasible value at least this good (in the problem's sense) is known
+    max_time : float, optional      seconds, > 0; checked after every block of evaluations, earlier sessions of the run count
+    callback : callable, optional   called with an `Event` after every block; returning True or raising StopIteration stops the run
+    store : path, optional          run file to be written; the file must not exist. `resume` goes on from it at any moment
+    progress : bool or callable     True: a live line on standard error; a callable gets every `Event`; None or False: silence
+
+    Returns
+    -------
+    Result                          x is the best feasible point, or the least infeasible one (`feasible` is False then).
+                                    Reasons to stop: `StopReason` TARGET, FRAME (converged), LATTICE, BUDGET, TIME, CALLBACK,
+                                    INTERRUPTED (Ctrl-C: the best so far; the store can be resumed), START_FAILED
+
+    Raises
+    ------
+    ProblemError, OptionError       bad input, before anything is evaluated
+    EvaluationError                 the user's code raised something undeclared; carries the point and the partial result, the run
+                                    file keeps everything paid for
+    StoreError                      `store` exists already or cannot be written
+
+    Examples
+    --------
+    >>> import dfoattack as da
+    >>> problem = da.Problem(
+    ...     objective=lambda y: y[:, 0] + y[:, 1],
+    ...     constraints=[da.Constraint(lambda x, y: (x**2).sum(1) - 1.0, name="disc")],
+    ...     space=da.Box([-2, -2], [2, 2]), x0=[0.0, 0.0], sense="maximize",
+    ... )
+    >>> r = da.solve(problem, budget=400)
+    >>> r.success, r.maxcv, bool(abs(r.fun - 2**0.5) < 1e-2)
+    (True, 0.0, True)
+    """
+    options = Options.make(options)
+    seed = check_seed(seed)
+    limit = _check_time(max_time)
+    solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target)
+    if store is None:
+        return _loop(solver, None, callback, progress, limit)
+    meta = _meta(problem, options, seed, budget, f_target, max_time)
+    with RunFile.create(store, meta) as run:
+        solver.evaluator.journal = run
+        return _loop(solver, run, callback, progress, limit)
+
+
+def resume(
+    path: Path,
+    problem: Problem,
+    *,
+    budget: float | None = None,
+    options: Options | Mapping[str, Any] | None = None,
+    max_time: float | None = None,
+    callback: Callback | None = None,
+    progress: bool | Callable[[Event], object] | None = None,
+) -> Result:
+    """Go on with a stored run: nothing stored is evaluated again, and the end is that of an uninterrupted run.
+
+    Parameters
+    ----------
+    path : path                     the run file
+    problem : Problem               the problem of that run
+    budget : float, optional        a larger budget than the stored one: the run first comes to its stored end, then goes on
+    options : Options or mapping    only to compare: the stored options are used; needed where operators were passed as objects
+    max_time : float, optional      replaces the stored limit; time spent in earlier sessions counts
+    callback, progress :            as in `solve`; they see new evaluations only
+
+    Raises
+    ------
+    StoreError                      no run file, or written for another problem, version or set of options; the message says what differs
+    OptionError                     `budget` is smaller than the stored one
+    """
+    with RunFile.open(path) as run:
+        meta = run.meta()
+        stored = Options.from_dict(meta["options"]) if options is None else Options.make(options)
+        seed, first, target = int(meta["seed"]), meta["budget"], meta["f_target"]
+        limit = _check_time(meta["max_time"] if max_time is None else max_time)
+        run.expect(_meta(problem, stored, seed, first, target, meta["max_time"]))
+        if budget is not None and first is not None and budget < first:
+            raise OptionError(f"`budget` must be at least the stored one, {first:g}, got {budget:g}.")
+        solver = Solver(problem, stored, budget=first, seed=seed, f_target=target, journal=run)
+        result = _loop(solver, run, callback, progress, limit)
+        if budget is not None and result.reason == StopReason.BUDGET and (first is None or budget > first):
+            run.extend(budget)
+            solver.extend(budget)
+            result = _loop(solver, run, callback, progress, limit)
+        return result
+
+
+def _meta(
+    problem: Problem, options: Options, seed: int, budget: float | None, f_target: float | None, max_time: float | None
+) -> dict[str, Any]:
+    """What a run file must agree with on resume."""
+    return {
+        "problem": problem.fingerprint(),
+        "options": options.to_dict(),
+        "seed": seed,
+        "budget": budget,
+        "f_target": f_target,
+        "max_time": max_time,
+        "sense": problem.sense,
+        "names": list(problem.space.names),
+    }
+
+
+def _check_time(max_time: float | None) -> float:
+    if max_time is None:
+        return math.inf
+    if not (isinstance(max_time, (int, float)) and max_time > 0.0):
+        raise OptionError(f"`max_time` must be positive seconds or None, got {max_time!r}.")
+    return float(max_time)
+
+
+def _loop(
+    solver: Solver,
+    run: RunFile | None,
+    callback: Callback | None,
+    progress: bool | Callable[[Event], object] | None,
+    max_time: float,
+) -> Result:
+    """Ask, evaluate, tell, until something stops the run; every way out goes through one result."""
+    started, earlier = perf_counter(), 0.0 if run is None else run.elapsed()
+    seconds: dict[str, float] = {}
+    show = ProgressLine() if progress is True else progress or None
+    path = None if run is None else str(run.path)
+    reason: StopReason | None = None
+    error: EvaluationError | None = None
+
+    def finish(why: StopReason | None) -> Result:
+        total = earlier + perf_counter() - started
+        solve_time = max(0.0, perf_counter() - started - seconds.get("evaluate", 0.0))
+        times = {**seconds, **solver.evaluator.seconds, "solver": solve_time, "total": total}
+        result = solver.result(why, times, path)
+        if run is not None:
+            run.finish({"reason": result.reason.name, "message": result.message, "certificate": result.certificate.text})
+        return result
+
+    try:
+        while reason is None:
+            clock = perf_counter()
+            if run is not None:
+                run.set_step(solver.step_name, solver.state.iteration)
+            solver.ask()
+            asked = perf_counter()
+            name = solver.step_name
+            seconds[name] = seconds.get(name, 0.0) + asked - clock
+            reason = solver.stop
+            if reason is not None:
+                break
+            if run is not None:
+                run.set_step(name, solver.state.iteration)
+            replaying = solver.evaluator.replaying
+            evaluations = solver.evaluate()
+            evaluated = perf_counter()
+            seconds["evaluate"] = seconds.get("evaluate", 0.0) + evaluated - asked
+            solver.tell(evaluations)
+            seconds[name] += perf_counter() - evaluated
+            if replaying:
+                continue
+            event = _event(solver, name, earlier + perf_counter() - started)
+            if show is not None:
+                show(event)
+            if callback is not None and _asks_to_stop(callback, event):
+                reason = StopReason.CALLBACK
+            elif event.seconds > max_time:
+                reason = StopReason.TIME
+    except KeyboardInterrupt:
+        reason = StopReason.INTERRUPTED
+    except EvaluationError as raised:
+        reason, error = StopReason.ERROR, raised
+    if reason in (StopReason.INTERRUPTED, StopReason.ERROR) and solver.pending is not None and solver.evaluator.partial is not None:
+        solver.tell(solver.evaluator.partial)  # what was answered before the exception is paid for: it counts
+    result = finish(reason)
+    if progress is True and isinstance(show, ProgressLine):
+        show.close()
+    if error is not None:
+        error.result = result
+        raise error
+    return result
+
+
+def _asks_to_stop(callback: Callback, event: Event) -> bool:
+    try:
+        return callback(event) is True
+    except StopIteration:
+        return True
+
+
+def _event(solver: Solver, step: str, seconds: float) -> Event:
+    state, space = solver.state, solver.problem.space
+    row = state.best_feas if state.best_feas >= 0 else state.best_inf
+    known = row >= 0
+    history, counters = state.history.buffer, state.counters
+    return Event(
+        step=step,
+        iteration=state.iteration,
+        nfev=counters.nfev,
+        ngev=counters.ngev,
+        cost=counters.cost(solver.options.gradient_cost),
+        budget=solver.setup.budget,
+        x=space.expand(history.X[row : row + 1].copy())[0] if known else None,
+        fun=float(solver.problem.sign * history.f[row]) if known else math.nan,
+        maxcv=float(max(history.V[row], 0.0)) if known else math.inf,
+        frame_size=state.mesh.size if state.mesh is not None else math.nan,
+        seconds=seconds,
+    )

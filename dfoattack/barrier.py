@@ -1,0 +1,185 @@
+"""Extreme and progressive barrier: what counts as better.
+
+After Audet & Dennis (2009), "A progressive barrier for derivative-free nonlinear programming". A point is feasible iff
+max_j (c_j - tol_j) <= 0; h aggregates the violation of the progressive constraints; an infeasible point may be an incumbent while
+h <= h_max, and h_max never increases. Points that violate an extreme constraint are rejected; as long as none satisfies them all,
+phase one minimises their violation instead of the objective.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+
+from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack.cache import History
+from dfoattack.kernels import barrier as kernels
+from dfoattack.trials import Evaluations
+
+
+class Success(IntEnum):
+    """Success type of a trial, a step or an iteration; they are ordered."""
+
+    UNSUCCESSFUL = 0
+    PARTIAL = 1
+    FULL = 2
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Constraint columns as the barrier sees them: tolerances, scales S_j = max(1, |c_j(x0)|) and kinds, all (p,)."""
+
+    tol: FloatArray
+    scale: FloatArray
+    extreme: BoolArray
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """Incumbents and thresholds of the current local run.
+
+    Attributes
+    ----------
+    columns : Columns or None      None until a point has been evaluated
+    start : int                    first history row of the current local run
+    phase : int                    1 while no point satisfies all extreme constraints, else 2
+    feas, inf : int                history rows of the feasible and the infeasible incumbent, -1 if there is none
+    h_max : float                  largest h an infeasible incumbent may have; never increases; compared, never subtracted
+    f_low, f_high, f_count :       range of the first finite objective values of the run and how many were seen
+    f_scale : float                s_F: that range once 2n+1 values were seen (then frozen), the unit of every sufficient-decrease
+                                   test, so that scaling the objective by a power of two changes no decision
+    """
+
+    columns: Columns | None
+    start: int
+    phase: int
+    feas: int
+    inf: int
+    h_max: float
+    f_low: float
+    f_high: float
+    f_count: int
+
+    @classmethod
+    def empty(cls, h_max: float) -> Barrier:
+        return cls(None, 0, 2, -1, -1, h_max, math.inf, -math.inf, 0)
+
+    @property
+    def f_scale(self) -> float:
+        span = self.f_high - self.f_low if self.f_count else 0.0
+        return span if span > 0.0 and math.isfinite(span) else 1.0
+
+    def restarted(self, start: int, h_max: float) -> Barrier:
+        """A fresh barrier for a local run whose points begin at history row `start`; columns and f_scale are kept."""
+        phase = 2 if self.columns is None or not self.columns.extreme.any() else 1
+        return replace(self, start=start, phase=phase, feas=-1, inf=-1, h_max=h_max)
+
+
+def measured(barrier: Barrier, evaluations: Evaluations) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """(F, H, HE, V) of evaluated points, each (k,); F is +inf where an extreme constraint is violated."""
+    k = len(evaluations)
+    H, HE, V = np.zeros(k), np.zeros(k), np.full(k, -np.inf)
+    F = evaluations.F.copy()
+    bad = evaluations.status != 0
+    columns = barrier.columns
+    if columns is not None and evaluations.C.shape[1]:
+        kernels.violations(evaluations.C, columns.tol, columns.scale, columns.extreme, H, HE, V)
+    if bad.any():
+        F[bad], H[bad], HE[bad], V[bad] = np.inf, np.inf, np.inf, np.inf
+    F[HE > 0.0] = np.inf
+    return F, H, HE, V
+
+
+def success_types(barrier: Barrier, history: History, F: FloatArray, H: FloatArray, HE: FloatArray) -> IntArray:
+    """Success type of each of k new points against the incumbents of `barrier`, (k,)."""
+    k = F.shape[0]
+    types = np.zeros(k, dtype=np.int64)
+    if barrier.phase == 1:
+        best = history.buffer.HE[barrier.feas] if barrier.feas >= 0 else math.inf
+        types[HE < best] = Success.FULL
+        return types
+    buffer = history.buffer
+    f_feas = buffer.F[barrier.feas] if barrier.feas >= 0 else math.inf
+    f_inf, h_inf = (buffer.F[barrier.inf], buffer.H[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
+    for i in range(k):
+        types[i] = kernels.classify(F[i], H[i], f_feas, f_inf, h_inf, barrier.h_max)
+    return types
+
+
+def with_points(barrier: Barrier, history: History, first: int) -> Barrier:
+    """The barrier after history rows first.. were added: the incumbents are always the best evaluated points."""
+    buffer = history.buffer
+    if barrier.phase == 1:
+        return _phase_one(barrier, history, first)
+    feas, inf = barrier.feas, barrier.inf
+    f_feas = buffer.F[feas] if feas >= 0 else math.inf
+    f_inf = buffer.F[inf] if inf >= 0 else math.inf
+    h_inf = buffer.H[inf] if inf >= 0 else math.inf
+    for row in range(first, history.size):
+        f, h = buffer.F[row], buffer.H[row]
+        if not math.isfinite(f):
+            continue
+        if h == 0.0:
+            if f < f_feas:
+                feas, f_feas = row, f
+        elif h <= barrier.h_max and (f < f_inf or (f == f_inf and h < h_inf)):
+            inf, f_inf, h_inf = row, f, h
+    return replace(barrier, feas=feas, inf=inf)
+
+
+def _phase_one(barrier: Barrier, history: History, first: int) -> Barrier:
+    buffer, best = history.buffer, barrier.feas
+    for row in range(first, history.size):
+        if buffer.HE[row] < (buffer.HE[best] if best >= 0 else math.inf):
+            best = row
+    if best >= 0 and buffer.HE[best] == 0.0:
+        # The extreme constraints are met: from here on the objective counts, for all points of this run at once.
+        return with_points(replace(barrier, phase=2, feas=-1, inf=-1), history, barrier.start)
+    return replace(barrier, feas=best)
+
+
+def with_range(barrier: Barrier, F: FloatArray, limit: int) -> Barrier:
+    """f_scale's range after new values; frozen once `limit` finite values were seen."""
+    low, high, count = barrier.f_low, barrier.f_high, barrier.f_count
+    for value in F:
+        if count >= limit:
+            break
+        if math.isfinite(value):
+            low, high, count = min(low, float(value)), max(high, float(value)), count + 1
+    return replace(barrier, f_low=low, f_high=high, f_count=count)
+
+
+def end_of_iteration(barrier: Barrier, history: History, success: int, inf_before: int) -> Barrier:
+    """h_max and x_inf at the end of an iteration whose best trial had type `success`.
+
+    Partial: h_max falls to the largest violation below that of the old infeasible incumbent; otherwise to that of the old
+    incumbent itself. `inf_before` is the row of the infeasible incumbent when the iteration began, -1 if there was none.
+    """
+    if barrier.phase == 1 or inf_before < barrier.start:
+        return barrier
+    buffer, size = history.buffer, history.size
+    h_old = float(buffer.H[inf_before])
+    h_max = h_old
+    if success == Success.PARTIAL:
+        h_max = float(kernels.shrink_h_max(buffer.H, buffer.F, barrier.start, size, h_old))
+    h_max = min(h_max, barrier.h_max)
+    if h_max == barrier.h_max and barrier.inf >= 0 and buffer.H[barrier.inf] <= h_max:
+        return barrier
+    inf = int(kernels.infeasible_incumbent(buffer.F, buffer.H, barrier.start, size, h_max))
+    return replace(barrier, h_max=h_max, inf=inf)
+
+
+def poll_centres(barrier: Barrier, history: History, margin: float) -> tuple[int, int]:
+    """History rows of the primary and the secondary poll centre, -1 where there is none.
+
+    The infeasible incumbent leads only when it is better than the feasible one by more than margin * f_scale.
+    """
+    feas, inf = barrier.feas, barrier.inf
+    if feas < 0 or inf < 0:
+        return (feas, -1) if feas >= 0 else (inf, -1)
+    if history.buffer.F[inf] < history.buffer.F[feas] - margin * barrier.f_scale:
+        return inf, feas
+    return feas, inf

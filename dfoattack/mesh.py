@@ -1,0 +1,105 @@
+"""The granular anisotropic mesh: mesh size delta and frame size Delta of every variable, and how they change.
+
+After the granular mesh of Audet, Le Digabel & Tribes (2019): Delta = G a 10^b with mantissa a in {1, 2, 5}; the mesh size shrinks
+like Delta^2 below the first frame size, so that the number of directions the mesh allows grows as the frame shrinks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dfoattack._typing import FloatArray, IntArray
+from dfoattack.kernels import mesh as kernels
+
+ANISOTROPY = 0.1  # a coordinate that moved less than this share of its frame is not enlarged
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Mesh and frame of all free variables.
+
+    Attributes
+    ----------
+    a, b, b0 : int64 (n,)              mantissa, exponent, exponent at the start
+    granularity : float64 (n,)         0 for continuous variables
+    scale : float64 (n,)               the fixed metric: the frame size at the start of the run, user units, > 0
+    mesh_size, frame_size : (n,)       delta and Delta, user units, mesh_size <= frame_size; a floating-point floor keeps
+                                       delta representable beside x
+    """
+
+    a: IntArray
+    b: IntArray
+    b0: IntArray
+    granularity: FloatArray
+    scale: FloatArray
+    mesh_size: FloatArray
+    frame_size: FloatArray
+
+    @classmethod
+    def start(cls, request: FloatArray, granularity: FloatArray, x: FloatArray, scale: FloatArray | None = None) -> Mesh:
+        """A mesh whose frame is the largest of {1, 2, 5} 10^k that does not exceed `request` (n,) (granular: at least g)."""
+        n = request.shape[0]
+        a, b = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+        kernels.frame_from_request(request, granularity, a, b)
+        empty = np.empty(n)
+        mesh = cls(a, b, b.copy(), granularity, empty, empty, empty)
+        if scale is None:
+            unit = np.where(granularity > 0, granularity, 1.0)
+            scale = unit * a * 10.0**b
+        return replace(mesh, scale=scale)._sized(x)
+
+    def _sized(self, x: FloatArray) -> Mesh:
+        delta, frame = np.empty_like(x), np.empty_like(x)
+        kernels.mesh_sizes(self.a, self.b, self.b0, self.granularity, x, self.scale, delta, frame)
+        return replace(self, mesh_size=delta, frame_size=frame)
+
+    @property
+    def rho(self) -> FloatArray:
+        """Frame size / mesh size, >= 1 (n,)."""
+        return np.maximum(np.rint(self.frame_size / self.mesh_size), 1.0)
+
+    @property
+    def size(self) -> float:
+        """Largest frame size of the continuous variables in units of the scale; 0 if there are none."""
+        continuous = self.granularity == 0.0
+        return float(np.max(self.frame_size / self.scale, where=continuous, initial=0.0))
+
+    @property
+    def finest(self) -> bool:
+        """True when every granular variable is at its lattice step."""
+        granular = self.granularity > 0.0
+        return bool(np.all((self.a[granular] == 1) & (self.b[granular] == 0)))
+
+    def enlarged(self, step: FloatArray, x: FloatArray) -> Mesh:
+        """One notch up in the coordinates that contributed to the successful `step` (n,); `x` is the new incumbent."""
+        a, b = np.empty_like(self.a), np.empty_like(self.b)
+        kernels.enlarge(self.a, self.b, self.b0, self.granularity, step, self.frame_size, ANISOTROPY, a, b)
+        return replace(self, a=a, b=b)._sized(x)
+
+    def refined(self, x: FloatArray) -> Mesh:
+        """One notch down in every coordinate."""
+        a, b = np.empty_like(self.a), np.empty_like(self.b)
+        kernels.refine(self.a, self.b, self.granularity, a, b)
+        return replace(self, a=a, b=b)._sized(x)
+
+    def moved(self, x: FloatArray) -> Mesh:
+        """The same sizes seen from another incumbent (only the floating-point floor can change)."""
+        return self._sized(x)
+
+    def reset(self, request: FloatArray, x: FloatArray) -> Mesh:
+        """Frames set anew to at most `request` (n,), e.g. the length of a step found after convergence."""
+        a, b = np.empty_like(self.a), np.empty_like(self.b)
+        kernels.frame_from_request(request, self.granularity, a, b)
+        return replace(self, a=a, b=b)._sized(x)
+
+
+def first_frame(x0: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
+    """Default first frame size: a tenth of the range; else of the distance to the finite bound; else of |x0|; else 1."""
+    span = upper - lower
+    to_bound = np.maximum(np.where(np.isfinite(lower), x0 - lower, 0.0), np.where(np.isfinite(upper), upper - x0, 0.0))
+    size = np.where(np.isfinite(span), span / 10.0, 0.0)
+    size = np.where(size > 0.0, size, to_bound / 10.0)
+    size = np.where(size > 0.0, size, np.abs(x0) / 10.0)
+    return np.where(size > 0.0, size, 1.0)

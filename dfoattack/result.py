@@ -1,0 +1,234 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dfoattack._typing import FloatArray, IntArray, StatusArray
+from dfoattack.certificate import Certificate, certify
+from dfoattack.problem import Problem
+from dfoattack.reasons import StopReason
+from dfoattack.state import Setup, SolverState
+
+__all__ = ["Records", "Result", "StopReason", "build_result"]
+
+
+@dataclass(frozen=True)
+class Records:
+    """The log of a run: every evaluated point in order, in the user's variables and sense.
+
+    Attributes
+    ----------
+    x : float64 (N, n)         full points
+    fun : float64 (N,)         objective, NaN for failed points
+    constraints : (N, p)       constraint values, NaN for failed points
+    maxcv : float64 (N,)       max_j max(c_j - tol_j, 0); 0 means feasible; +inf for failed points
+    status : int8 (N,)         `Status` codes
+    step : tuple of str (N,)   the step that proposed the point
+    iteration : int64 (N,)     iteration of the proposal
+    """
+
+    x: FloatArray
+    fun: FloatArray
+    constraints: FloatArray
+    maxcv: FloatArray
+    status: StatusArray
+    step: tuple[str, ...]
+    iteration: IntArray
+
+    def __len__(self) -> int:
+        return int(self.fun.shape[0])
+
+    def best_so_far(self, sense: str) -> FloatArray:
+        """Best feasible objective after each evaluation, NaN before the first feasible point, (N,)."""
+        values = np.where(self.maxcv <= 0.0, self.fun, np.nan)
+        best: FloatArray = np.fmax.accumulate(values) if sense == "maximize" else np.fmin.accumulate(values)
+        return best
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a run, with SciPy's names where SciPy has one.
+
+    Attributes
+    ----------
+    x : float64 (n,)                  the best feasible point; the least infeasible one if no feasible point was found (`feasible` tells)
+    fun : float                       objective there, user's sense; NaN if nothing could be evaluated
+    maxcv : float                     largest constraint violation there beyond its tolerance; 0 means feasible
+    success : bool                    a feasible point was found and the run did not end by an error
+    feasible : bool                   whether x is feasible
+    status, message : int, str        code and text of `reason`, with quantity, limit and place
+    reason : StopReason               why the run ended
+    nfev : int                        evaluated points, failed ones included
+    nphi : int                        rows sent through Phi forwards
+    ngev, njev : int                  vector-Jacobian products, in points (two names for one number)
+    nit : int                         iterations
+    cost : float                      budget spent: evaluations + passes + gradient_cost * ngev
+    seconds : dict                    wall-clock seconds by stage: every step, "evaluate", "solver", "total"; "forward", "outer" and
+                                      "vjp" say what of it was spent in user code
+    x_infeasible, fun_infeasible, maxcv_infeasible :   the least infeasible point, None if every evaluated point was feasible
+    certificate : Certificate         what may be said about x
+    gradient_source : str             "vjp", "jac" or "none"
+    records : Records                 the log
+    best_index : int                  row of x in the log, -1 if there is none
+    local_runs : int                  local runs begun, restarts included
+    frame_size : float                last largest frame size, in units of the first
+    store : str or None               path of the run file
+    """
+
+    x: FloatArray
+    fun: float
+    maxcv: float
+    success: bool
+    feasible: bool
+    message: str
+    reason: StopReason
+    nfev: int
+    nphi: int
+    ngev: int
+    nit: int
+    cost: float
+    seconds: Mapping[str, float]
+    x_infeasible: FloatArray | None
+    fun_infeasible: float
+    maxcv_infeasible: float
+    certificate: Certificate
+    gradient_source: str
+    records: Records = field(repr=False)
+    best_index: int
+    local_runs: int
+    frame_size: float
+    names: tuple[str, ...] = field(repr=False)
+    sense: str
+    store: str | None = None
+
+    @property
+    def status(self) -> int:
+        return self.reason.code
+
+    @property
+    def njev(self) -> int:
+        return self.ngev
+
+    def __str__(self) -> str:
+        state = "feasible" if self.feasible else f"INFEASIBLE, violation {self.maxcv:.3g}"
+        rows: list[tuple[str, str]] = [
+            ("message", self.message),
+            ("success", str(self.success)),
+            ("fun", f"{self.fun:.10g}  ({state})"),
+            ("x", _values(self.x, self.names)),
+        ]
+        if self.feasible and self.x_infeasible is not None:
+            rows.append(("infeasible", f"fun {self.fun_infeasible:.6g} at violation {self.maxcv_infeasible:.3g} (least infeasible)"))
+        rows += [
+            ("counted", f"nfev {self.nfev}, nphi {self.nphi}, ngev {self.ngev}, cost {self.cost:g}, nit {self.nit}"),
+            ("gradients", self.gradient_source),
+            ("local runs", str(self.local_runs)),
+            ("seconds", ", ".join(f"{k} {v:.3g}" for k, v in self.seconds.items() if v >= 5e-4) or "0"),
+        ]
+        rows += [("certificate" if i == 0 else "", line) for i, line in enumerate(self.certificate.text.splitlines())]
+        return "\n".join(f"{name:>12s}{':' if name else ' '} {text}" for name, text in rows)
+
+    def to_scipy(self) -> Any:
+        """The same as a `scipy.optimize.OptimizeResult`."""
+        from scipy.optimize import OptimizeResult
+
+        names = ("x", "fun", "success", "status", "message", "nfev", "ngev", "njev", "nphi", "nit", "maxcv", "feasible", "certificate")
+        return OptimizeResult({name: getattr(self, name) for name in names})
+
+
+def _values(x: FloatArray, names: tuple[str, ...], most: int = 12) -> str:
+    shown = [f"{name}={value:.6g}" for name, value in zip(names[:most], x[:most], strict=False)]
+    return ", ".join(shown) + (f", ... ({x.shape[0]} values)" if x.shape[0] > most else "")
+
+
+def build_result(
+    problem: Problem,
+    setup: Setup,
+    state: SolverState,
+    step_names: tuple[str, ...],
+    *,
+    reason: StopReason,
+    seed: int,
+    seconds: Mapping[str, float],
+    store: str | None = None,
+) -> Result:
+    """The result of `state`; everything in it follows from the state and can be recomputed from the log."""
+    history, space = state.history, problem.space
+    sign = problem.sign
+    f = np.where(np.isfinite(history.f), sign * history.f, np.nan)
+    C = history.C if history.p is not None else np.empty((history.size, 0))
+    records = Records(
+        x=space.expand(history.X.copy()),
+        fun=f,
+        constraints=C.copy(),
+        maxcv=np.maximum(history.V, 0.0),
+        status=history.status.copy(),
+        step=tuple(step_names[i] for i in history.step),
+        iteration=history.iteration.copy(),
+    )
+    best = state.best_feas if state.best_feas >= 0 else state.best_inf
+    feasible = state.best_feas >= 0
+    inf = state.best_inf
+    cost = state.counters.cost(setup.options.gradient_cost)
+    x = records.x[best].copy() if best >= 0 else space.expand(np.full(space.n_free, np.nan))
+    frame = state.mesh.size if state.mesh is not None else math.nan
+    reached = {StopReason.ERROR, StopReason.START_FAILED}
+    return Result(
+        x=x,
+        fun=float(f[best]) if best >= 0 else math.nan,
+        maxcv=float(records.maxcv[best]) if best >= 0 else math.inf,
+        success=feasible and reason not in reached,
+        feasible=feasible,
+        message=_message(problem, state, reason, cost, setup, f, best, frame),
+        reason=reason,
+        nfev=state.counters.nfev,
+        nphi=state.counters.nphi,
+        ngev=state.counters.ngev,
+        nit=state.iteration,
+        cost=cost,
+        seconds=dict(seconds),
+        x_infeasible=records.x[inf].copy() if inf >= 0 else None,
+        fun_infeasible=float(f[inf]) if inf >= 0 else math.nan,
+        maxcv_infeasible=float(records.maxcv[inf]) if inf >= 0 else math.nan,
+        certificate=certify(setup, state, seed, len(step_names) - 1),
+        gradient_source=problem.gradient_source,
+        records=records,
+        best_index=best,
+        local_runs=len(state.runs) + (1 if state.mesh is not None and reason != StopReason.FRAME else 0),
+        frame_size=frame,
+        names=space.names,
+        sense=problem.sense,
+        store=store,
+    )
+
+
+def _message(
+    problem: Problem,
+    state: SolverState,
+    reason: StopReason,
+    cost: float,
+    setup: Setup,
+    f: FloatArray,
+    best: int,
+    frame: float,
+) -> str:
+    if reason == StopReason.BUDGET:
+        head = f"Budget of {setup.budget:g} evaluations used (cost {cost:g})"
+    elif reason == StopReason.TARGET:
+        head = f"Target {problem.sign * setup.f_target:g} reached"
+    elif reason == StopReason.FRAME:
+        head = f"Converged: frame size {frame:.1e} (limit {setup.options.frame_size_min:.1e}), covering quota of {setup.quota} done"
+    else:
+        head = reason.text
+    if best < 0:
+        return f"{head}; no point could be evaluated ({state.history.size} failed)."
+    if state.best_feas >= 0:
+        return f"{head}; best feasible f = {f[best]:.8g} at evaluation {best + 1}; frame size {frame:.1e}."
+    violation = state.history.V[best]
+    return f"{head}; NO FEASIBLE POINT found, least violation {violation:.3g} at evaluation {best + 1}."

@@ -1,0 +1,207 @@
+"""The solver by hand: ask for trial points, evaluate them anywhere, tell the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dfoattack import codec
+from dfoattack._validation import check_seed
+from dfoattack.errors import AskTellError, StoreError
+from dfoattack.evaluator import Evaluator, Journal
+from dfoattack.options import Options
+from dfoattack.problem import Problem
+from dfoattack.reasons import StopReason
+from dfoattack.result import Result, build_result
+from dfoattack.transitions import Schedule, ask, improves, initial_state, make_setup, tell
+from dfoattack.state import SolverState
+from dfoattack.trials import Evaluations, Status, Trials
+
+
+class Solver:
+    """Ask/tell interface; `dfoattack.solve` is a loop over it.
+
+    Parameters
+    ----------
+    problem : Problem
+    options : Options or mapping, optional
+    budget : float, optional       evaluations in all, gradients charged at `gradient_cost`; None: until convergence
+    seed : int, optional           seed of the one random generator, >= 0
+    f_target : float, optional     stop once a feasible objective value at least this good is known
+    journal : Journal, optional    memory of what user code answered, see `storage.RunFile`
+
+    Raises
+    ------
+    OptionError                    an option, the budget or the target is out of range
+
+    Notes
+    -----
+    The order is `ask`, evaluate, `tell`, and so on; an empty list of trials means that the run has ended (`stop` says why). Points may
+    be evaluated anywhere: hand their values to `tell`. `evaluate` does it with the problem's own functions. Gradients that an attack
+    needs are taken inside `ask`, counted and charged.
+
+    Examples
+    --------
+    >>> import dfoattack as da
+    >>> problem = da.Problem(objective=lambda y: (y**2).sum(1), space=da.Box([-2, -2], [2, 2]), x0=[1.0, 1.5], sense="minimize")
+    >>> solver = da.Solver(problem, budget=150)
+    >>> while (trials := solver.ask()):
+    ...     _ = solver.tell((trials.X**2).sum(1))
+    >>> bool(solver.result().fun < 1e-6)
+    True
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        options: Options | Mapping[str, Any] | None = None,
+        *,
+        budget: float | None = None,
+        seed: int = 0,
+        f_target: float | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.problem = problem
+        self.options = Options.make(options)
+        self.seed = check_seed(seed)
+        self.setup = make_setup(problem, self.options, budget, f_target)
+        self.schedule = Schedule.default(self.options)
+        self.state = initial_state(self.setup, self.seed)
+        self.evaluator = Evaluator(
+            problem,
+            budget=budget,
+            gradient_cost=self.options.gradient_cost,
+            timeout=self.options.timeout,
+            journal=journal,
+        )
+        self._view = self.evaluator.view()
+
+    @property
+    def stop(self) -> StopReason | None:
+        """Why the run has ended, None while it goes on."""
+        return self.state.stop
+
+    @property
+    def step_name(self) -> str:
+        """Name of the step that proposed the pending trials, or would be asked next."""
+        if self.state.pending is not None:
+            return self.state.pending.trials.step
+        steps = self.schedule.steps
+        return steps[min(self.state.stage, len(steps) - 1)].name
+
+    def ask(self) -> Trials:
+        """The next trial points, X of shape (k, n) in all n variables; k = 0 once the run has ended.
+
+        Raises `AskTellError` when the last trials were not told yet.
+        """
+        self.state, trials = ask(self.setup, self.schedule, self.state, self._view)
+        return self._full(trials)
+
+    @property
+    def pending(self) -> Trials | None:
+        """The trials asked and not yet told, None if there are none."""
+        return None if self.state.pending is None else self._full(self.state.pending.trials)
+
+    def _full(self, trials: Trials) -> Trials:
+        space = self.problem.space
+        if space.n_free == space.n:
+            return trials
+        centre = space.expand(trials.centre[None, :])[0]
+        return replace(trials, X=space.expand(trials.X), centre=centre)
+
+    def evaluate(self) -> Evaluations:
+        """Evaluate the pending trials with the problem's own functions (in blocks, opportunistically where the trials say so)."""
+        if self.state.pending is None:
+            raise AskTellError("`evaluate` was called although no trials are pending; call `ask` first.")
+        return self.evaluator.run(self.state.pending.trials, lambda block: improves(self.state, block))
+
+    def tell(self, evaluations: Evaluations | npt.ArrayLike, constraints: npt.ArrayLike | None = None) -> StopReason | None:
+        """Tell the answers to the pending trials.
+
+        Parameters
+        ----------
+        evaluations : Evaluations, or array_like (k,)     what `evaluate` returned, or objective values in the user's sense, one a
+                                                          trial in order; NaN or an infinity marks a failed point
+        constraints : array_like (k, p), optional         constraint values, required with values where the problem has constraints
+
+        Returns
+        -------
+        StopReason or None                                set once the run has ended
+
+        Raises
+        ------
+        AskTellError                                      nothing is pending, or the number of rows or columns is wrong
+        """
+        if not isinstance(evaluations, Evaluations):
+            evaluations = self._from_values(evaluations, constraints)
+        columns = self._plain_columns(evaluations) if self.problem.p is None else self.problem.columns
+        self.state = tell(self.setup, self.schedule, self.state, evaluations, columns)
+        return self.state.stop
+
+    def _from_values(self, f: npt.ArrayLike, constraints: npt.ArrayLike | None) -> Evaluations:
+        pending = self.state.pending
+        if pending is None:
+            raise AskTellError("`tell` was called although no trials are pending; call `ask` first.")
+        X = pending.trials.X
+        k = X.shape[0]
+        values = np.asarray(f, dtype=np.float64)
+        if values.shape != (k,):
+            raise AskTellError(f"`evaluations` must have shape (k,) with k = {k} (the pending trials), got {values.shape}.")
+        C = np.empty((k, 0)) if constraints is None else np.asarray(constraints, dtype=np.float64)
+        C = C[:, None] if C.ndim == 1 else C
+        if C.ndim != 2 or C.shape[0] != k:
+            raise AskTellError(f"`constraints` must have shape (k, p) with k = {k} (the pending trials), got {C.shape}.")
+        if bool(C.shape[1]) != bool(self.problem.constraints):
+            raise AskTellError(f"`constraints` must have a column for each of {len(self.problem.constraints)} constraints, got {C.shape}.")
+        bad = ~(np.isfinite(values) & np.isfinite(C).all(axis=1))
+        status = np.where(bad, Status.NONFINITE, Status.OK).astype(np.int8)
+        F = np.where(bad, np.inf, self.problem.sign * values)
+        C = np.where(bad[:, None], np.nan, C)
+        self.evaluator.ledger.nfev += k
+        return Evaluations(X, F, C, status, self.evaluator.counters)
+
+    def _plain_columns(self, evaluations: Evaluations) -> tuple[tuple[str, str, float], ...] | None:
+        """Columns when values came from outside: one a constraint, or all of them of the only constraint."""
+        p, constraints = evaluations.C.shape[1], self.problem.constraints
+        if p == len(constraints):
+            return tuple((c.name, c.kind, c.tol) for c in constraints)
+        if len(constraints) == 1:
+            return tuple((f"{constraints[0].name}[{j}]", constraints[0].kind, constraints[0].tol) for j in range(p))
+        return None
+
+    def result(self, reason: StopReason | None = None, seconds: Mapping[str, float] | None = None, store: str | None = None) -> Result:
+        """The best so far, with counters, certificate and log."""
+        return build_result(
+            self.problem,
+            self.setup,
+            self.state,
+            self.schedule.names,
+            reason=reason or self.state.stop or StopReason.RUNNING,
+            seed=self.seed,
+            seconds=seconds or {},
+            store=store,
+        )
+
+    def extend(self, budget: float) -> None:
+        """Raise the budget of a run that has used its first one, and go on."""
+        self.setup = replace(self.setup, budget=float(budget))
+        self.evaluator.ledger.budget = float(budget)
+        self.state = replace(self.state, stop=None)
+
+    def to_bytes(self) -> bytes:
+        """The state of the run with the outputs of Phi it may still need; `restore` goes on from it bit for bit."""
+        return codec.to_bytes((self.state, self.evaluator.store.snapshot()))
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what `to_bytes` of a solver with the same problem and options gave. Raises `StoreError` for anything else."""
+        value = codec.from_bytes(data)
+        if not (isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], SolverState)):
+            raise StoreError("The bytes are not a saved solver.")
+        self.state, rows = value
+        self.evaluator.ledger.adopt(self.state.counters)
+        self.evaluator.store.adopt(rows)
+

@@ -1,0 +1,218 @@
+"""The state of a solver: one frozen value from which everything that decides is computed.
+
+Saving the state between any two calls and loading it again changes nothing: `to_bytes` and `from_bytes` write and read all of it
+(arrays bit for bit), never with pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfoattack._typing import FloatArray, IntArray
+from dfoattack.barrier import Barrier
+from dfoattack.cache import History
+from dfoattack.mesh import Mesh
+from dfoattack.options import Options
+from dfoattack.reasons import StopReason
+from dfoattack.trials import Counters, Trials
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is fixed during a run, in the free variables (fixed ones removed), minimised sense.
+
+    Attributes
+    ----------
+    lower, upper, granularity, inverse : float64 (n,)   the box and its lattice (granularity 0 = continuous)
+    starts : float64 (s, n)                             start points, s = 0 for a start design
+    budget : float                                      evaluations (gradients charged), inf for none
+    f_target : float                                    stop once a feasible value <= f_target is known; -inf for none
+    quota : int                                         covering trials without improvement before a run may converge
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    granularity: FloatArray
+    inverse: FloatArray
+    starts: FloatArray
+    budget: float
+    f_target: float
+    quota: int
+    options: Options
+
+    @property
+    def n(self) -> int:
+        return int(self.lower.shape[0])
+
+    @property
+    def continuous(self) -> bool:
+        """True when at least one variable is continuous."""
+        return bool(np.any(self.granularity == 0.0))
+
+
+@dataclass(frozen=True)
+class RngState:
+    """PCG64's state; the only source of randomness of a run."""
+
+    state: int
+    inc: int
+    has_uint32: int
+    uinteger: int
+
+    @classmethod
+    def from_seed(cls, seed: int) -> RngState:
+        return cls.of(np.random.Generator(np.random.PCG64(seed)))
+
+    @classmethod
+    def of(cls, rng: np.random.Generator) -> RngState:
+        s = rng.bit_generator.state
+        return cls(int(s["state"]["state"]), int(s["state"]["inc"]), int(s["has_uint32"]), int(s["uinteger"]))
+
+    def generator(self) -> np.random.Generator:
+        bits = np.random.PCG64(0)
+        bits.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": self.state, "inc": self.inc},
+            "has_uint32": self.has_uint32,
+            "uinteger": self.uinteger,
+        }
+        return np.random.Generator(bits)
+
+
+@dataclass(frozen=True)
+class OperatorCredit:
+    """What one attack operator has earned: discounted gain and cost, failures in a row, when it may work again."""
+
+    gain: float = 0.0
+    cost: float = 0.0
+    tried: int = 0
+    fails: int = 0
+    sleeps_until: int = 0  # iteration
+    failed_at: int = -1  # history row of the centre of its last failure
+
+
+@dataclass(frozen=True)
+class AttackState:
+    """radius: in units of the scale; skips: iterations ended early by attacks in a row; gradient: of F at history row `row`."""
+
+    radius: float
+    skips: int = 0
+    credits: tuple[OperatorCredit, ...] = ()
+    row: int = -1
+    gradient: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class CoverState:
+    """Candidate pool of the covering step and its bookkeeping.
+
+    Attributes
+    ----------
+    Y, d2, age : (N, n), (N,), (N,)    candidates, squared scaled distance to all evaluated points, birth order; N = 0 before first use
+    clock : int                        births so far
+    since : int                        covering trials since the last improvement (the quota counts these)
+    uniform_next : bool                the next trial is uniform (else the farthest candidate)
+    window, window_row, window_n : int index of the current window of uniform trials, its centre's row, its length
+    exhausted : bool                   all lattice points of the ball are evaluated (granular problems)
+    rejecting : bool                   uniform sampling in ball and box works (else the volume statement is not available)
+    """
+
+    Y: FloatArray
+    d2: FloatArray
+    age: IntArray
+    clock: int = 0
+    since: int = 0
+    uniform_next: bool = True
+    window: int = 0
+    window_row: int = -1
+    window_n: int = 0
+    rejecting: bool = True
+    exhausted: bool = False
+
+
+@dataclass(frozen=True)
+class Pending:
+    """Trials that were asked and not yet told, with what the step wants to remember (`memo`)."""
+
+    trials: Trials
+    origins: FloatArray  # (k, n) the incumbent each trial was built around
+    memo: object
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """One local run: first history row, best rows when it ended, iterations."""
+
+    start: int
+    end: int
+    feas: int
+    inf: int
+    frame: float
+
+
+@dataclass(frozen=True)
+class SolverState:
+    """Everything a solver knows.
+
+    Attributes
+    ----------
+    rng : RngState
+    history, barrier : History, Barrier
+    mesh : Mesh or None              None until a start point is known
+    iteration, stage : int           where the loop is; stage counts through the schedule
+    success : int                    best success type of this iteration so far
+    refine : bool                    an off-mesh point improved by less than the sufficient decrease: the iteration refines
+    floored : bool                   the frame has converged: only covering trials are left before the run may end
+    kept : float64 (q, n) or None    integer poll directions that failed and still lack their completion
+    inf_before : int                 row of the infeasible incumbent when the iteration began
+    move : float64 (n,) or None      displacement of the last success; orders the poll and feeds the speculative step
+    streak : int                     successful speculative steps in a row
+    grow : bool                      a step that enlarges the frame succeeded in this iteration
+    moved : bool                     the last iteration moved, so that a speculative step makes sense
+    attack, cover :                  states of the two steps that keep one
+    best_feas, best_inf : int        best rows over all local runs, -1 if none
+    queue : float64 (q, n)           start points still to be evaluated
+    drawn : int                      points of the start design drawn so far
+    runs : tuple of LocalRun         finished local runs
+    counters : Counters              evaluations, passes and gradients paid for
+    pending : Pending or None
+    stop : StopReason or None
+    """
+
+    rng: RngState
+    history: History
+    barrier: Barrier
+    mesh: Mesh | None
+    attack: AttackState
+    cover: CoverState
+    queue: FloatArray
+    iteration: int = 0
+    stage: int = 0
+    success: int = 0
+    refine: bool = False
+    floored: bool = False
+    kept: FloatArray | None = None
+    inf_before: int = -1
+    move: FloatArray | None = None
+    streak: int = 0
+    grow: bool = False
+    moved: bool = False
+    best_feas: int = -1
+    best_inf: int = -1
+    drawn: int = 0
+    runs: tuple[LocalRun, ...] = ()
+    counters: Counters = Counters()
+    pending: Pending | None = None
+    stop: StopReason | None = None
+
+    @property
+    def centre(self) -> int:
+        """History row of the incumbent that leads (feasible if there is one), -1 if nothing could be evaluated."""
+        return self.barrier.feas if self.barrier.feas >= 0 else self.barrier.inf
+
+
+def empty_cover(n: int) -> CoverState:
+    return CoverState(np.empty((0, n)), np.empty(0), np.empty(0, dtype=np.int64))
+

@@ -1,0 +1,149 @@
+"""The attack step: one operator proposes displacements along exact gradients, the barrier decides.
+
+Alternating attacks with the covering direct search method after Bouchet et al. (2025), arXiv 2510.01461. What keeps the theory of
+the latter: an attack may end an iteration early only after a sufficient decrease and only a bounded number of times in a row, its
+points never touch the mesh, and an operator that fails sleeps longer and longer, so that a useless attack costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dfoattack._typing import FloatArray
+from dfoattack.attacks.base import AttackOperator, Target, View
+from dfoattack.barrier import Columns, poll_centres
+from dfoattack.kernels import mesh as kernels
+from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
+from dfoattack.steps.base import Outcome, Proposal, Step
+
+LADDER = (1.0, 0.25)  # radii of one ladder, in units of the attack radius
+RADIUS_MAX = 1e3  # in units of the first frame size
+UP, SLIGHTLY_UP, DOWN = 1.3, 1.1, 1.0 / 1.3
+SUFFICIENT = 1e-3  # gain / min(1, radius)^2, in units of f_scale, that allows an attack to end the iteration
+DISCOUNT = 0.7  # of gains and costs in an operator's credit
+
+
+@dataclass(frozen=True)
+class AttackMemo:
+    """Which operator proposed (index), at which radius, from which history row, and the gradient of F it found there."""
+
+    operator: int
+    radius: float
+    row: int
+    gradient: FloatArray | None
+
+
+class Attack(Step):
+    """Run one attack operator from the primary poll centre.
+
+    Operators compete: each new one is tried once, in the order given; then the one with the best discounted gain a cost among
+    those that are awake. The trial points are not rounded to the mesh (granular variables are rounded to their lattice).
+    """
+
+    name = "attack"
+
+    def __init__(self, operators: Sequence[AttackOperator]) -> None:
+        self.operators = tuple(operators)
+
+    def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
+        row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+        if view is None or not view.has_gradient or state.mesh is None or row < 0 or not self.operators:
+            return Proposal.nothing(setup.n)
+        chosen = self._choose(state, row)
+        if chosen < 0:
+            return Proposal.nothing(setup.n)
+        operator, scale = self.operators[chosen], state.mesh.scale
+        longest = float(scale.max())
+        radius = state.attack.radius
+        if operator.whole_box:
+            reach = (setup.upper - setup.lower) / scale
+            radii = np.array([max(1.0, float(reach.max())) * longest])
+        else:
+            radii = np.array(LADDER) * radius * longest
+        x = state.history.X[row]
+        found = operator(self._target(setup, state, row), radii, view, rng)
+        X = np.empty((len(found), setup.n))
+        kernels.snap(x + found.D, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
+        return Proposal.around(X, x, False, memo=AttackMemo(chosen, radius, row, gradient))
+
+    def _choose(self, state: SolverState, row: int) -> int:
+        """Index of the operator to run, -1 if all sleep."""
+        best, best_score = -1, -1.0
+        for i, operator in enumerate(self.operators):
+            credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
+            if credit.sleeps_until > state.iteration or (operator.whole_box and credit.failed_at == row):
+                continue
+            score = np.inf if not credit.tried else credit.gain / max(credit.cost, 1e-300)
+            if score > best_score:
+                best, best_score = i, float(score)
+        return best
+
+    @staticmethod
+    def _target(setup: Setup, state: SolverState, row: int) -> Target:
+        """The centre as operators see it; in phase one extreme constraints are violated like any other."""
+        history, scale = state.history, state.mesh.scale if state.mesh is not None else np.ones(setup.n)
+        columns = state.barrier.columns or Columns(np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+        extreme = columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme)
+        return Target(
+            history.X[row : row + 1],
+            history.f[row : row + 1],
+            history.C[row : row + 1],
+            setup.lower,
+            setup.upper,
+            scale / scale.max(),
+            columns.tol,
+            columns.scale,
+            extreme,
+        )
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        memo: AttackMemo | None = outcome.memo
+        if memo is None:
+            return replace(state, attack=replace(state.attack, skips=0))
+        attack = state.attack
+        credits = list(attack.credits) or [OperatorCredit()] * len(self.operators)
+        credits[memo.operator] = self._credit(setup, state, credits[memo.operator], outcome, memo)
+        radius = attack.radius
+        if not self.operators[memo.operator].whole_box:
+            radius = self._radius(setup, attack, outcome, memo)
+        skips = attack.skips + 1 if self.ends_iteration(setup, state, outcome) else 0
+        fresh = AttackState(radius, skips, tuple(credits), memo.row, memo.gradient)
+        if memo.gradient is None:
+            fresh = replace(fresh, row=attack.row, gradient=attack.gradient)
+        return replace(state, attack=fresh)
+
+    @staticmethod
+    def _credit(
+        setup: Setup, state: SolverState, credit: OperatorCredit, outcome: Outcome, memo: AttackMemo
+    ) -> OperatorCredit:
+        gain = DISCOUNT * credit.gain + (outcome.gain if outcome.improved else 0.0)
+        cost = DISCOUNT * credit.cost + max(outcome.cost, 1.0)
+        if outcome.improved:
+            return OperatorCredit(gain, cost, credit.tried + 1)
+        fails = credit.fails + 1
+        pause = min(2 ** min(fails, 30), setup.options.attack_sleep_max)
+        return OperatorCredit(gain, cost, credit.tried + 1, fails, state.iteration + 1 + pause, memo.row)
+
+    @staticmethod
+    def _radius(setup: Setup, attack: AttackState, outcome: Outcome, memo: AttackMemo) -> float:
+        options = setup.options
+        if outcome.move_size > 0.0:
+            factor = UP if _sufficient(outcome, memo.radius) else SLIGHTLY_UP
+            radius = factor * outcome.move_size
+        else:
+            radius = DOWN * memo.radius * (min(LADDER) if outcome.last > outcome.first else 1.0)
+        return float(min(max(radius, options.attack_radius_min), RADIUS_MAX))
+
+    def ends_iteration(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
+        """Only a sufficient gain, and only so many times in a row; a merely simple gain never ends an iteration."""
+        memo: AttackMemo | None = outcome.memo
+        enough = memo is not None and outcome.improved and _sufficient(outcome, memo.radius)
+        return enough and state.attack.skips < setup.options.attack_skips_max
+
+
+def _sufficient(outcome: Outcome, radius: float) -> bool:
+    return outcome.gain >= SUFFICIENT * min(1.0, radius) ** 2

@@ -1,0 +1,125 @@
+"""The poll: a positive spanning set of mesh directions around the incumbent.
+
+Orthogonal directions from a Householder matrix after Abramson, Audet, Dennis & Le Digabel (2009), "OrthoMADS", with a fresh
+random vector in every iteration; n+1 directions with a negative completion after Audet, Ianni, Le Digabel & Tribes (2014),
+"Reducing the number of function evaluations in mesh adaptive direct search algorithms". Rounding to the mesh can destroy positive
+spanning while the frame is only a few mesh sizes wide, so it is checked after rounding and repaired.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from dfoattack._typing import FloatArray
+from dfoattack.barrier import poll_centres
+from dfoattack.attacks.base import View
+from dfoattack.kernels import directions
+from dfoattack.kernels import mesh as kernels
+from dfoattack.mesh import Mesh
+from dfoattack.state import Setup, SolverState
+from dfoattack.steps.base import Outcome, Proposal, Step
+
+SAFE_RHO = 20.0  # no loss of spanning was ever seen when every frame is at least this many mesh sizes wide
+
+
+def spanning_rows(v: FloatArray, rho: FloatArray) -> FloatArray:
+    """n independent integer directions within the frame, rows of (n, n), from a vector v (n,)."""
+    n = v.shape[0]
+    H, Z = np.empty((n, n)), np.empty((n, n))
+    directions.householder(v, H)
+    directions.scale_directions(H, rho, Z)
+    if rho.min() < SAFE_RHO and not directions.positive_basis_status(np.vstack([Z, -Z])):
+        return np.diag(rho)
+    return Z
+
+
+def completion(K: FloatArray, rho: FloatArray) -> FloatArray:
+    """Directions (1, n) or (n, n) that make the independent rows of K (n, n) positively span R^n.
+
+    The negative sum of the rows, scaled into the frame and rounded; where rounding has moved it out of the interior of the
+    negative cone, the negatives of all rows.
+    """
+    z = np.empty(K.shape[0])
+    directions.complete_negative(K, rho, z)
+    if z.any() and directions.completes(K, z):
+        return z[None, :]
+    return -K
+
+
+class Poll(Step):
+    """Poll the primary centre, and two opposite directions at the secondary one.
+
+    With poll = 'n+1' the more promising one of each pair is polled here and the completion is left to `PollCompletion`.
+    Order: by the gradient at the centre where an attack has left one, else by the angle to the last success.
+    Draws 2n normals.
+    """
+
+    name = "poll"
+    enlarges = True
+
+    def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
+        n, mesh = setup.n, state.mesh
+        primary, secondary = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+        v, w = rng.standard_normal(n), rng.standard_normal(n)
+        if mesh is None or primary < 0 or state.floored:
+            return Proposal.nothing(n)
+        K = spanning_rows(v, mesh.rho)
+        promise = self._promise(K, state, primary, mesh)
+        if setup.options.poll == "2n":
+            K, promise = np.vstack([K, -K]), np.concatenate([promise, -promise])
+        else:
+            flip = promise < 0.0
+            K[flip] *= -1.0
+            promise = np.abs(promise)
+        K = K[np.argsort(-promise, kind="stable")]
+        X, x = points(setup, mesh, state.history.X[primary], K)
+        origins = np.broadcast_to(x, X.shape)
+        if secondary >= 0:
+            Z = np.empty((1, n))
+            directions.scale_directions(w[None, :], mesh.rho, Z)
+            X2, x2 = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
+            X, origins = np.vstack([X, X2]), np.vstack([origins, np.broadcast_to(x2, X2.shape)])
+        return Proposal(X, origins, np.full(X.shape[0], True), K)
+
+    @staticmethod
+    def _promise(K: FloatArray, state: SolverState, row: int, mesh: Mesh) -> FloatArray:
+        """Expected decrease along each row of K, up to a factor; zeros when nothing is known."""
+        attack = state.attack
+        if attack.gradient is not None and attack.row == row:
+            return -K @ (attack.gradient * mesh.mesh_size)
+        if state.move is not None:
+            D = K * (mesh.mesh_size / mesh.scale)
+            lengths = np.sqrt((D * D).sum(axis=1))
+            return D @ (state.move / mesh.scale) / np.where(lengths > 0.0, lengths, 1.0)
+        return np.zeros(K.shape[0])
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        open_poll = outcome.memo is not None and setup.options.poll == "n+1" and not outcome.success
+        return replace(state, kept=outcome.memo if open_poll else None)
+
+
+class PollCompletion(Step):
+    """Complete a failed n+1 poll, so that an iteration is unsuccessful only when a positive spanning set has failed."""
+
+    name = "poll"
+    enlarges = True
+
+    def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
+        if state.kept is None or state.mesh is None:
+            return Proposal.nothing(setup.n)
+        primary, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+        X, x = points(setup, state.mesh, state.history.X[primary], completion(state.kept, state.mesh.rho))
+        return Proposal.around(X, x, True)
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        return replace(state, kept=None)
+
+
+def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mesh points x + delta z inside the box, (k, n), and x itself."""
+    X = np.empty(Z.shape)
+    kernels.mesh_points(x, Z, mesh.mesh_size, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+    return X, x
+

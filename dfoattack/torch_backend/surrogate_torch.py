@@ -1,0 +1,218 @@
+"""TorchSurrogate: a torch module as Phi, NumPy at the border."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from dfoattack._fingerprint import fingerprint_of
+from dfoattack._typing import FloatArray
+from dfoattack.errors import ProblemError
+from dfoattack.outer import TensorPlace
+from dfoattack.torch_backend.fingerprints import module_fingerprint
+from dfoattack.torch_backend.tensors import exact_arithmetic, to_array, to_tensor
+
+__all__ = ["TorchSurrogate", "refuse_training"]
+
+_LINALG_ERROR: type[Exception] = vars(torch.linalg)["LinAlgError"]  # torch's annotations do not know the name
+
+
+class TorchSurrogate:
+    """A torch module (k, n) -> (k, m) or (k,) as a surrogate with vector-Jacobian products.
+
+    Parameters
+    ----------
+    module : torch.nn.Module, or callable tensor -> tensor
+    device : torch device or str, optional
+        default: where the module is (a callable: CPU). Another device works on a copy of the module
+    dtype : torch.dtype, optional
+        default: the module's floating dtype (a callable: float64). Another dtype works on a copy
+    allow_tf32 : bool
+        on CUDA, allow rounded float32 products; off, so that values can be compared
+
+    Notes
+    -----
+    The module is evaluated in eval mode; training flags, buffers, `requires_grad` and `.grad` of its parameters are
+    what they were before. A block that does not fit into the device's memory is halved until it does, and the size that
+    fitted is kept.
+
+    Raises
+    ------
+    ProblemError
+        the module is in training mode and has layers that behave differently there (dropout, batch norm): its author
+        has to say which of the two functions is meant, by calling `.eval()`
+    """
+
+    failures: tuple[type[Exception], ...] = (_LINALG_ERROR,)
+
+    def __init__(
+        self,
+        module: torch.nn.Module | Callable[[torch.Tensor], torch.Tensor],
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        allow_tf32: bool = False,
+    ) -> None:
+        if not callable(module) or isinstance(module, type):
+            raise ProblemError(f"`module` must be a torch.nn.Module or a callable tensor -> tensor, got {module!r}.")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise ProblemError(f"`dtype` must be a floating torch dtype or None, got {dtype!r}.")
+        own_device, own_dtype = _home(module)
+        self.device: torch.device = own_device if device is None else torch.device(device)
+        self.dtype: torch.dtype = own_dtype if dtype is None else dtype
+        if isinstance(module, torch.nn.Module):
+            refuse_training(module, "`surrogate`")
+            if (self.device, self.dtype) != (own_device, own_dtype):
+                module = copy.deepcopy(module).to(device=self.device, dtype=self.dtype)
+        self.module = module
+        self.allow_tf32 = bool(allow_tf32)
+        self._max_rows: int | None = None  # rows that fit into memory, once a block did not
+        self._inference: bool | None = None  # whether the module can run in inference mode; None: not tried yet
+
+    @property
+    def tensor_place(self) -> TensorPlace:
+        """Where torch-written objectives and constraints get their tensors."""
+        return TensorPlace(self.device, str(self.dtype).removeprefix("torch."))
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Return Phi(X): float64 (k, n) -> (k, m); (k,) from the module becomes (k, 1)."""
+        return self._in_blocks(self._predict, np.asarray(X, dtype=np.float64))
+
+    def vjp(self, X: FloatArray, V: FloatArray) -> FloatArray:
+        """Return rows J(x_i)^T v_i: X (k, n), V (k, m) -> (k, n). One forward and one backward pass of the block."""
+        return self._in_blocks(self._vjp, np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64))
+
+    def fingerprint(self) -> str:
+        """Return a digest of structure, state, dtype and kind of device: another precision is another Phi."""
+        body = (
+            module_fingerprint(self.module) if isinstance(self.module, torch.nn.Module) else fingerprint_of(self.module)
+        )
+        return f"{body}-{self.tensor_place.native}-{self.device.type}{'-tf32' if self.allow_tf32 else ''}"
+
+    def __repr__(self) -> str:
+        name = (
+            type(self.module).__name__
+            if isinstance(self.module, torch.nn.Module)
+            else getattr(self.module, "__name__", "callable")
+        )
+        return f"TorchSurrogate({name}, device='{self.device}', dtype={self.dtype})"
+
+    # ---------------------------------------------------------------- one block
+
+    def _predict(self, X: FloatArray) -> FloatArray:
+        with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32):
+            if self._inference is not False:
+                try:
+                    with torch.inference_mode():
+                        values = to_array(self._output(to_tensor(X, self.device, self.dtype)))
+                    self._inference = True
+                    return values
+                except torch.OutOfMemoryError:
+                    raise
+                except RuntimeError:
+                    # a module that differentiates inside (a physics-informed network) cannot do so in inference mode
+                    if self._inference:
+                        raise
+            with torch.no_grad():
+                values = to_array(self._output(to_tensor(X, self.device, self.dtype)))
+            self._inference = False
+            return values
+
+    def _vjp(self, X: FloatArray, V: FloatArray) -> FloatArray:
+        with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32), torch.enable_grad():
+            leaf = to_tensor(X, self.device, self.dtype).requires_grad_(True)
+            # a copy goes in: a module that changes its input in place may not do so to a leaf
+            Y = self._output(leaf.clone())
+            if V.shape != tuple(Y.shape):
+                raise ProblemError(f"`V` must have shape (k, m) = {tuple(Y.shape)}, got {V.shape}.")
+            if not Y.requires_grad:  # piecewise constant network
+                return np.zeros(X.shape)
+            # only the input is differentiated: nothing is accumulated in the parameters
+            (back,) = torch.autograd.grad(Y, leaf, grad_outputs=to_tensor(V, Y.device, Y.dtype), allow_unused=True)
+            return np.zeros(X.shape) if back is None else to_array(back)
+
+    def _output(self, tensor: torch.Tensor) -> torch.Tensor:
+        Y = self.module(tensor)
+        k = tensor.shape[0]
+        if not isinstance(Y, torch.Tensor):
+            raise ProblemError(
+                f"`surrogate` must return one tensor (k, m), got {type(Y).__name__}. Wrap the module so that it does."
+            )
+        if Y.ndim == 1 and Y.shape[0] == k:
+            Y = Y.reshape(k, 1)
+        if Y.ndim != 2 or Y.shape[0] != k:
+            raise ProblemError(
+                f"`surrogate` returned shape {tuple(Y.shape)} for a block of {k} points; expected (k, m) with k = {k}. "
+                "torch.nn.Flatten() may be missing."
+            )
+        return Y
+
+    def _in_blocks(self, work: Callable[..., FloatArray], *arrays: FloatArray) -> FloatArray:
+        k = arrays[0].shape[0]
+        rows = k if self._max_rows is None else min(k, self._max_rows)
+        parts: list[FloatArray] = []
+        start = 0
+        while start < k or not parts:
+            try:
+                parts.append(work(*(array[start : start + rows] for array in arrays)))
+            except torch.OutOfMemoryError:
+                if rows <= 1:
+                    raise
+                self._max_rows = rows = (rows + 1) // 2
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            start += max(rows, 1)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _home(module: Any) -> tuple[torch.device, torch.dtype]:
+    """Return device and floating dtype of the module's first parameter, else of its first buffer, else CPU and
+    float64."""
+    tensors: list[torch.Tensor] = (
+        [*module.parameters(), *module.buffers()] if isinstance(module, torch.nn.Module) else []
+    )
+    device = tensors[0].device if tensors else torch.device("cpu")
+    floating = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
+    return device, floating[0] if floating else torch.float64
+
+
+@contextmanager
+def _eval_mode(module: Any) -> Iterator[None]:
+    """Evaluate the module in eval mode and put every training flag back."""
+    flipped = [part for part in module.modules() if part.training] if isinstance(module, torch.nn.Module) else []
+    if flipped:
+        refuse_training(module, "`surrogate`")
+    try:
+        for part in flipped:
+            part.training = False  # the flag alone: `.eval()` may be overridden and do more
+        yield
+    finally:
+        for part in flipped:
+            part.training = True
+
+
+def refuse_training(module: torch.nn.Module, what: str) -> None:
+    """Raise ProblemError if a layer that behaves differently in training is in training mode."""
+    for name, part in module.named_modules():
+        if part.training and _mode_dependent(part):
+            where = f"layer `{name}` ({type(part).__name__})" if name else type(part).__name__
+            raise ProblemError(
+                f"{what} must be in eval mode, got {type(module).__name__} with {where} in training mode, "
+                "where its output is random or depends on the batch. Call `.eval()` on it first."
+            )
+
+
+def _mode_dependent(part: torch.nn.Module) -> bool:
+    if isinstance(part, torch.nn.modules.dropout._DropoutNd):
+        return part.p > 0
+    if isinstance(part, torch.nn.modules.batchnorm._NormBase):  # batch and instance norm
+        return part.track_running_stats
+    if isinstance(part, (torch.nn.RNNBase, torch.nn.MultiheadAttention)):
+        return part.dropout > 0
+    return isinstance(part, torch.nn.RReLU)

@@ -1,0 +1,467 @@
+"""The two pure transitions of the solver.
+
+`ask(state) -> trial points` walks through the schedule (attack, speculative, poll, completion, covering) until a step proposes
+something; `tell(state, evaluations) -> state` appends the answers, moves the incumbents, lets the step update its own part and
+decides whether the iteration goes on. Nothing else decides anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dfoattack import starts
+from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack.attacks import by_name
+from dfoattack.attacks.base import AttackOperator, View
+from dfoattack.barrier import (
+    Barrier,
+    Columns,
+    Success,
+    end_of_iteration,
+    measured,
+    poll_centres,
+    success_types,
+    with_points,
+    with_range,
+)
+from dfoattack.cache import History
+from dfoattack.errors import AskTellError, OptionError
+from dfoattack.kernels import covering as covering_kernels
+from dfoattack.mesh import Mesh, first_frame
+from dfoattack.options import Options
+from dfoattack.problem import Problem
+from dfoattack.reasons import StopReason
+from dfoattack.state import (
+    AttackState,
+    LocalRun,
+    Pending,
+    RngState,
+    Setup,
+    SolverState,
+    empty_cover,
+)
+from dfoattack.steps.attack import Attack
+from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.covering import Covering
+from dfoattack.steps.poll import Poll, PollCompletion
+from dfoattack.steps.speculative import Speculative
+from dfoattack.trials import Counters, Evaluations, Trials
+
+START = "start"
+OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
+EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
+START_DESIGN_MAX = 16  # design points a variable tried before a run without any usable start gives up
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps of an iteration in order, and the names under which points are recorded."""
+
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def default(cls, options: Options) -> Schedule:
+        operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
+        return cls((Attack(operators), Speculative(), Poll(), PollCompletion(), Covering()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Step names by the code stored in `History.step`; code 0 is a start point."""
+        return (START, *(step.name for step in self.steps))
+
+
+def make_setup(problem: Problem, options: Options, budget: float | None, f_target: float | None) -> Setup:
+    """What is fixed during a run; raises `OptionError` for options that do not fit the problem."""
+    space = problem.space
+    limit = math.inf if budget is None else float(budget)
+    if not limit >= 1.0:
+        raise OptionError(f"`budget` must be at least 1 evaluation, got {budget!r}.")
+    if f_target is not None and math.isnan(f_target):
+        raise OptionError("`f_target` must be a number, got nan.")
+    size = options.frame_size_init
+    if isinstance(size, tuple) and len(size) != problem.n:
+        raise OptionError(f"`frame_size_init` must have one value or n = {problem.n} (from the space), got {len(size)}.")
+    quota = options.covering_quota
+    if quota is None:
+        quota = int(min(1000.0, limit / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
+    return Setup(
+        lower=space.free_lower,
+        upper=space.free_upper,
+        granularity=space.free_granularity,
+        inverse=space.free_inverse,
+        starts=np.empty((0, space.n_free)) if problem.x0 is None else space.reduce(problem.x0),
+        budget=limit,
+        f_target=-math.inf if f_target is None else problem.sign * float(f_target),
+        quota=quota if options.covering else 0,
+        options=options,
+    )
+
+
+def initial_state(setup: Setup, seed: int) -> SolverState:
+    """The state before the first ask."""
+    rng = RngState.from_seed(seed).generator()
+    queue = setup.starts if setup.starts.shape[0] else starts.first_design(setup, rng)
+    return SolverState(
+        rng=RngState.of(rng),
+        history=History.empty(setup.n),
+        barrier=Barrier.empty(setup.options.h_max_init),
+        mesh=None,
+        attack=AttackState(setup.options.attack_radius_init),
+        cover=empty_cover(setup.n),
+        queue=queue,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------- ask
+
+
+def ask(setup: Setup, schedule: Schedule, state: SolverState, view: View | None) -> tuple[SolverState, Trials]:
+    """The next trial points, and the state that remembers having asked for them.
+
+    No trials and `state.stop` set: the run has ended. Raises `AskTellError` while an earlier ask was not told.
+    """
+    if state.pending is not None:
+        raise AskTellError("`ask` was called twice without `tell`; tell the evaluations of the pending trials first.")
+    last_with_points = state.iteration
+    while True:
+        state = replace(state, stop=state.stop or stop_reason(setup, state))
+        if state.stop is not None:
+            return state, Trials.empty(np.zeros(setup.n), START)
+        if state.queue.shape[0]:
+            return _ask_starts(setup, state)
+        if state.stage >= len(schedule.steps):
+            state = _end_iteration(setup, state)
+            if state.iteration - last_with_points > EMPTY_ITERATIONS_MAX:
+                state = replace(state, stop=StopReason.FRAME if setup.continuous else StopReason.LATTICE)
+            continue
+        rng = state.rng.generator()
+        step = schedule.steps[state.stage]
+        proposal = step.propose(setup, state, rng, view)
+        state = replace(state, rng=RngState.of(rng))
+        fresh = _fresh(state.history, proposal)
+        if fresh.shape[0]:
+            return _asked(setup, state, step, proposal, fresh)
+        nothing = Outcome(proposal.memo, state.history.size, state.history.size)
+        state = replace(step.update(setup, state, nothing), stage=state.stage + 1)
+
+
+def _fresh(history: History, proposal: Proposal) -> IntArray:
+    """Rows of the proposal that are new: neither evaluated before nor twice in the proposal."""
+    seen: set[bytes] = set()
+    rows = []
+    for i, x in enumerate(proposal.X):
+        key = (x + 0.0).tobytes()
+        if key not in seen and history.find(x) < 0:
+            seen.add(key)
+            rows.append(i)
+    return np.array(rows, dtype=np.int64)
+
+
+def _asked(
+    setup: Setup, state: SolverState, step: Step, proposal: Proposal, rows: IntArray
+) -> tuple[SolverState, Trials]:
+    options, origins = setup.options, proposal.origins[rows]
+    trials = Trials(
+        proposal.X[rows],
+        step.name,
+        proposal.on_mesh[rows],
+        origins[0].copy(),
+        proposal.block or options.block_size,
+        options.opportunistic and proposal.opportunistic,
+    )
+    return replace(state, pending=Pending(trials, origins, proposal.memo)), trials
+
+
+def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
+    X = state.queue
+    fresh = _fresh(state.history, Proposal.around(X, X[0], True))
+    X = X[fresh]
+    if not X.shape[0]:
+        return ask_nothing_new(setup, state)
+    given = state.drawn == 0 and not state.runs
+    trials = Trials(X, START, np.full(X.shape[0], True), X[0], setup.options.block_size, not given)
+    return replace(state, pending=Pending(trials, X, None)), trials
+
+
+def ask_nothing_new(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
+    """All queued start points are known already: only a lattice can run out of points."""
+    return replace(state, queue=state.queue[:0], stop=StopReason.LATTICE), Trials.empty(np.zeros(setup.n), START)
+
+
+# -------------------------------------------------------------------------------------------------------------------- tell
+
+
+def improves(state: SolverState, evaluations: Evaluations) -> bool:
+    """Whether a block holds a full success against the present incumbents: what ends an opportunistic step."""
+    barrier = state.barrier
+    if barrier.columns is None and evaluations.C.shape[1]:
+        return False
+    F, H, HE, _ = measured(barrier, evaluations)
+    return bool(np.any(success_types(barrier, state.history, F, H, HE) == Success.FULL))
+
+
+def tell(
+    setup: Setup,
+    schedule: Schedule,
+    state: SolverState,
+    evaluations: Evaluations,
+    columns: Sequence[tuple[str, str, float]] | None,
+) -> SolverState:
+    """The state after the pending trials were evaluated.
+
+    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` names kind and tolerance of
+    every constraint column. Raises `AskTellError` when nothing is pending or the number of rows differs.
+    """
+    pending = state.pending
+    if pending is None:
+        raise AskTellError("`tell` was called although no trials are pending; call `ask` first.")
+    if len(evaluations) != len(pending.trials):
+        raise AskTellError(f"`evaluations` must have one row a trial, {len(pending.trials)} rows, got {len(evaluations)}.")
+    run = np.flatnonzero(evaluations.run)
+    told = evaluations.take(run)
+    before = _with_columns(state, told, columns)
+    starting = state.queue.shape[0] > 0
+    F, H, HE, V = measured(before.barrier, told)
+    types = success_types(before.barrier, before.history, F, H, HE)
+    first = before.history.size
+    code = 0 if starting else state.stage + 1
+    history = before.history.extended(told.X, told.F, F, H, HE, V, told.C, told.status, code, state.iteration)
+    barrier = with_range(with_points(before.barrier, history, first), F, 2 * setup.n + 1)
+    after = replace(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
+    after = _with_best(after, first)
+    if starting:
+        return _start_run(setup, _with_pool(after, told.X))
+    refine = _drop_small_gains(setup, before, types, F, H, pending.trials.on_mesh[run])
+    step = schedule.steps[state.stage]
+    outcome = _outcome(setup, before, after, pending, run, types, first)
+    if outcome.improved:
+        after = replace(after, cover=replace(after.cover, since=0))
+    after = _with_success(after, step, outcome, pending.origins[run], refine)
+    ends = step.ends_iteration(setup, after, outcome)
+    after = _with_pool(step.update(setup, after, outcome), told.X)
+    return replace(after, stage=len(schedule.steps) if ends else state.stage + 1)
+
+
+def _with_columns(
+    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float]] | None
+) -> SolverState:
+    """Constraint scales S_j = max(1, |c_j|) from the first point that could be evaluated; fixed from then on."""
+    if state.barrier.columns is not None or not told.ok.any():
+        return state
+    p = told.C.shape[1]
+    if columns is None or len(columns) != p:
+        raise AskTellError(f"`C` must have {len(columns or ())} columns (from the problem's constraints), got {p}.")
+    tol = np.array([c[2] for c in columns], dtype=np.float64)
+    extreme = np.array([c[1] == "extreme" for c in columns], dtype=bool)
+    scale = np.maximum(1.0, np.abs(told.C[told.ok][0]))
+    phase = 1 if extreme.any() else 2
+    return replace(state, barrier=replace(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
+
+
+def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
+    """Distances of the covering candidates after new points, whatever step they came from."""
+    cover = state.cover
+    if not cover.Y.shape[0] or state.mesh is None or not X.shape[0]:
+        return state
+    d2 = cover.d2.copy()
+    covering_kernels.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
+    return replace(state, cover=replace(cover, d2=d2))
+
+
+def _with_best(state: SolverState, first: int) -> SolverState:
+    """Best rows over all local runs: the run's incumbents against the best of earlier runs."""
+    history, feas, inf = state.history.buffer, state.best_feas, state.best_inf
+    run = state.barrier
+    if run.phase == 2 and run.feas >= 0 and (feas < 0 or history.F[run.feas] < history.F[feas]):
+        feas = run.feas
+    for row in range(first, state.history.size):
+        if history.V[row] > 0.0 and (inf < 0 or history.V[row] < history.V[inf]) and np.isfinite(history.V[row]):
+            inf = row
+    return replace(state, best_feas=feas, best_inf=inf)
+
+
+def _drop_small_gains(
+    setup: Setup, before: SolverState, types: IntArray, F: FloatArray, H: FloatArray, on_mesh: BoolArray
+) -> bool:
+    """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
+
+    Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
+    """
+    mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
+    if mesh is None or barrier.phase == 1:
+        return False
+    share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
+    small = False
+    for i in np.flatnonzero((types > 0) & ~on_mesh):
+        if H[i] == 0.0:
+            enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * barrier.f_scale
+        else:
+            h, f = (buffer.H[barrier.inf], buffer.F[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
+            enough = barrier.inf < 0 or H[i] <= (1.0 - share) * h or f - F[i] >= share * barrier.f_scale
+        if not enough:
+            types[i], small = 0, True
+    return small
+
+
+def _outcome(
+    setup: Setup,
+    before: SolverState,
+    after: SolverState,
+    pending: Pending,
+    run: IntArray,
+    types: IntArray,
+    first: int,
+) -> Outcome:
+    row = _moved_to(setup, before, after)
+    size = 0.0
+    if row >= 0 and after.mesh is not None:
+        step = after.history.X[row] - pending.origins[run][row - first]
+        size = float(np.max(np.abs(step) / after.mesh.scale, initial=0.0))
+    return Outcome(
+        memo=pending.memo,
+        first=first,
+        last=after.history.size,
+        success=int(types.max(initial=0)),
+        row=row,
+        move_size=size,
+        gain=_gain(before, after) if row >= 0 else 0.0,
+        cost=_cost(setup, after.counters) - _cost(setup, before.counters),
+    )
+
+
+def _cost(setup: Setup, counters: Counters) -> float:
+    return counters.cost(setup.options.gradient_cost)
+
+
+def _moved_to(setup: Setup, before: SolverState, after: SolverState) -> int:
+    """Row of the new leading incumbent, -1 if the leading one did not move."""
+    old, new = before.barrier, after.barrier
+    if new.phase != old.phase:
+        return after.centre
+    if new.feas != old.feas:
+        return new.feas
+    primary, _ = poll_centres(old, before.history, setup.options.infeasible_margin)
+    return new.inf if primary == old.inf and new.inf != old.inf else -1
+
+
+def _gain(before: SolverState, after: SolverState) -> float:
+    """How much the leading incumbent improved, see `Outcome.gain`."""
+    old, new, buffer = before.barrier, after.barrier, after.history.buffer
+    if new.phase != old.phase or (old.feas < 0 and old.inf < 0):
+        return 1.0
+    if new.phase == 1:
+        return float(1.0 - buffer.HE[new.feas] / buffer.HE[old.feas])
+    if old.feas >= 0 and new.feas != old.feas:
+        return float((buffer.F[old.feas] - buffer.F[new.feas]) / new.f_scale)
+    if new.feas >= 0 and old.feas < 0:
+        return 1.0
+    return float(max(0.0, 1.0 - buffer.H[new.inf] / buffer.H[old.inf]))
+
+
+def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool) -> SolverState:
+    success = max(state.success, outcome.success)
+    move, grow = state.move, state.grow
+    if outcome.improved:
+        move = state.history.X[outcome.row] - origins[outcome.row - outcome.first]
+        grow = outcome.success == Success.FULL and step.enlarges
+    return replace(state, success=success, move=move, grow=grow, refine=state.refine or refine)
+
+
+# ---------------------------------------------------------------------------------------------------------- iteration, runs
+
+
+def _start_run(setup: Setup, state: SolverState) -> SolverState:
+    """After start points were evaluated: set the mesh round the best of them, or draw a design when none could be used."""
+    options = setup.options
+    state = replace(state, queue=state.queue[:0])
+    if state.centre < 0:
+        limit = START_DESIGN_MAX * (setup.n + 1)
+        if state.drawn >= limit:
+            return replace(state, stop=StopReason.FRAME if state.runs else StopReason.START_FAILED)
+        rng = state.rng.generator()
+        around = state.history.X[0] if state.history.size else None
+        queue = starts.design(setup, rng, min(8, limit - state.drawn), around)
+        return replace(state, queue=queue, rng=RngState.of(rng), drawn=state.drawn + queue.shape[0])
+    x = state.history.X[state.centre]
+    if options.frame_size_init is None:
+        request = first_frame(x, setup.lower, setup.upper)
+    else:
+        request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
+    mesh = Mesh.start(request, setup.granularity, x, None if state.mesh is None else state.mesh.scale)
+    return _next_iteration(replace(state, mesh=mesh, drawn=0))
+
+
+def _next_iteration(state: SolverState) -> SolverState:
+    return replace(
+        state,
+        iteration=state.iteration + 1,
+        stage=0,
+        success=0,
+        refine=False,
+        kept=None,
+        grow=False,
+        inf_before=state.barrier.inf,
+        moved=state.grow and state.success == Success.FULL,
+    )
+
+
+def _end_iteration(setup: Setup, state: SolverState) -> SolverState:
+    """Sizes, thresholds and convergence after the last step of an iteration."""
+    mesh = state.mesh
+    if mesh is None:
+        return replace(state, stop=StopReason.LATTICE)
+    barrier = end_of_iteration(state.barrier, state.history, state.success, state.inf_before)
+    state = replace(state, barrier=barrier)
+    x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
+    floored = False
+    if state.success and state.floored and state.move is not None:
+        mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
+    elif state.success == Success.FULL and state.grow and state.move is not None:
+        mesh = mesh.enlarged(state.move, x)
+    elif state.success:
+        mesh = mesh.moved(x)
+    else:
+        at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
+        floored = at_end and not state.refine
+        mesh = mesh if floored else mesh.refined(x)
+    state = _next_iteration(replace(state, mesh=mesh, floored=floored))
+    done = state.cover.since >= setup.quota or state.cover.exhausted
+    return _restart(setup, state) if floored and done else state
+
+
+def _restart(setup: Setup, state: SolverState) -> SolverState:
+    """The local run has converged: begin another one far from everything evaluated, or stop."""
+    frame = state.mesh.size if state.mesh is not None else 0.0
+    run = LocalRun(state.barrier.start, state.history.size, state.barrier.feas, state.barrier.inf, frame)
+    state = replace(state, runs=(*state.runs, run))
+    if not setup.options.restarts or not math.isfinite(setup.budget):
+        return replace(state, stop=StopReason.FRAME)
+    rng = state.rng.generator()
+    scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
+    queue = starts.restart_point(setup, rng, state.history.X, scale)
+    return replace(
+        state,
+        queue=queue,
+        rng=RngState.of(rng),
+        barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
+        attack=AttackState(setup.options.attack_radius_init),
+        cover=replace(empty_cover(setup.n), window=state.cover.window),
+        floored=False,
+        move=None,
+        moved=False,
+    )
+
+
+def stop_reason(setup: Setup, state: SolverState) -> StopReason | None:
+    """Why the run must end now, as far as the state tells; None to go on."""
+    if state.best_feas >= 0 and state.history.buffer.F[state.best_feas] <= setup.f_target:
+        return StopReason.TARGET
+    if setup.budget - _cost(setup, state.counters) < 1.0:
+        return StopReason.BUDGET
+    if setup.n == 0 and state.history.size:
+        return StopReason.LATTICE
+    return None

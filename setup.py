@@ -1,0 +1,97 @@
+"""Packaging: `dfoattack` from its folder, `dfoattack_problems` from the folder `problems`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+PROBLEM_FOLDER = "problems"
+PROBLEM_PACKAGE = "dfoattack_problems"
+
+EXTRAS: dict[str, list[str]] = {
+    "torch": ["torch>=2.2"],
+    "ipopt": ["cyipopt>=1.4"],
+    "plot": ["matplotlib>=3.8"],
+    "bench": ["cma>=4.0", "PyNomadBBO>=4.6", "cobyqa>=1.1"],
+    "test": [
+        "hypothesis>=6.100",
+        "import-linter>=2.5",
+        "mypy>=1.15",
+        "pytest>=8.2",
+        "pytest-xdist>=3.6",
+        "ruff>=0.11",
+        "scipy-stubs>=1.15",
+    ],
+}
+EXTRAS["all"] = sorted({requirement for group in EXTRAS.values() for requirement in group})
+
+ATTACKS = {
+    "sign": "dfoattack.attacks.sign:SignLadder",
+    "l2": "dfoattack.attacks.l2:L2Ladder",
+    "pgd": "dfoattack.attacks.pgd:PGD",
+    "sqp": "dfoattack.attacks.sqp:SQP",
+    "none": "dfoattack.attacks.none:NoAttack",
+}
+PROBLEMS = {
+    "biodiesel": f"{PROBLEM_PACKAGE}.biodiesel.problem:make_problem",
+    "biodiesel-schedule": f"{PROBLEM_PACKAGE}.biodiesel.problem:make_schedule",
+    "airfoil": f"{PROBLEM_PACKAGE}.airfoil.problem:make_problem",
+}
+
+
+def version() -> str:
+    """The one place that states the version is `dfoattack/__init__.py`."""
+    text = (ROOT / "dfoattack" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__(?:: str)? = "([^"]+)"', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError('dfoattack/__init__.py must hold a line `__version__ = "..."`.')
+    return found.group(1)
+
+
+def problem_packages() -> list[str]:
+    """Names of the problem packages; `find_packages` cannot rename the top folder, so the prefix is put here."""
+    below = find_packages(where=PROBLEM_FOLDER)
+    return [PROBLEM_PACKAGE, *(f"{PROBLEM_PACKAGE}.{name}" for name in below)]
+
+
+def problem_data(packages: list[str]) -> dict[str, list[str]]:
+    """Weights (also one folder further down), the plug-in's README and the licences of third-party data."""
+    patterns = ["*.npz", "weights/*.npz", "README.md", "LICENSE*", "weights/LICENSE*", "weights/README.md", "py.typed"]
+    return {package: patterns for package in packages}
+
+
+problems = problem_packages()
+
+setup(
+    name="dfoattack",
+    version=version(),
+    description="Derivative-free optimisation with directional attacks on the trained network inside the problem",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    author="the dfoattack authors",
+    python_requires=">=3.10",
+    packages=[*find_packages(include=["dfoattack", "dfoattack.*"]), *problems],
+    package_dir={PROBLEM_PACKAGE: PROBLEM_FOLDER},
+    package_data={"dfoattack": ["py.typed"], **problem_data(problems)},
+    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.13"],
+    extras_require=EXTRAS,
+    entry_points={
+        "console_scripts": ["dfoattack = dfoattack.cli:main"],
+        "dfoattack.problems": [f"{name} = {target}" for name, target in PROBLEMS.items()],
+        "dfoattack.attacks": [f"{name} = {target}" for name, target in ATTACKS.items()],
+    },
+    zip_safe=False,
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Mathematics",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,311 @@
+"""Slow, obvious twins of all kernels: same names, same inputs, results returned instead of written into ``out_*``."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+from scipy.optimize import linprog, nnls
+
+# ---------------------------------------------------------------------------------------------------------- directions
+
+
+def householder(v):
+    v = np.asarray(v, dtype=float)
+    n = len(v)
+    if not v.any():
+        return np.eye(n)
+    v = v / np.abs(v).max()
+    v = v / np.linalg.norm(v)
+    return np.eye(n) - 2.0 * np.outer(v, v)
+
+
+def scale_directions(H, rho):
+    Z = np.zeros(H.shape)
+    for r, d in enumerate(H):
+        if d.any():
+            Z[r] = np.rint(np.maximum(rho, 1.0) * (d / np.abs(d).max())) + 0.0
+    return Z
+
+
+def complete_negative(K, rho):
+    total = [sum(column) for column in K.T.tolist()]
+    shrink = max([1.0, *(abs(t) / max(r, 1.0) for t, r in zip(total, rho, strict=True))])
+    return np.array([np.rint(-t / shrink) + 0.0 for t in total])
+
+
+def _solve_exactly(A, b):
+    """The solution of a square system in rational numbers, None if it is singular."""
+    n = len(b)
+    M = [[Fraction(float(value)) for value in row] + [Fraction(float(b[i]))] for i, row in enumerate(A)]
+    for s in range(n):
+        row = next((i for i in range(s, n) if M[i][s] != 0), None)
+        if row is None:
+            return None
+        M[s], M[row] = M[row], M[s]
+        M[s] = [value / M[s][s] for value in M[s]]
+        for i in range(n):
+            if i != s and M[i][s] != 0:
+                M[i] = [value - M[i][s] * pivot for value, pivot in zip(M[i], M[s], strict=True)]
+    return [M[i][n] for i in range(n)]
+
+
+def completes(K, z_last):
+    c = _solve_exactly(K.T, -z_last)
+    return c is not None and min(c) > 0 and min(c) > Fraction(1, 10**8) * max(c)
+
+
+# ---------------------------------------------------------------------------------------------------------------- cone
+
+
+def equilibrate(Z):
+    if not np.isfinite(Z).all() or not np.abs(Z).max(axis=0).all():
+        return None
+    A = Z / np.abs(Z).max(axis=0)
+    A = A[np.abs(A).max(axis=1) > 0]
+    return A / np.linalg.norm(A, axis=1, keepdims=True)
+
+
+def numerical_rank(A):
+    return int(np.linalg.matrix_rank(A))
+
+
+def nonnegative_least_squares(A, b):
+    return nnls(A.T, b)
+
+
+def positive_basis_status(Z):
+    """By linear programming: rank n, and 0 = sum lambda_i z_i with all lambda_i >= 1."""
+    Z = Z[np.abs(Z).max(axis=1) > 0]
+    k, n = Z.shape
+    if k == 0 or np.linalg.matrix_rank(Z / np.abs(Z).max(axis=0).clip(1e-300)) < n:
+        return 0
+    A = Z / np.linalg.norm(Z, axis=1, keepdims=True)
+    answer = linprog(np.ones(k), A_eq=A.T, b_eq=np.zeros(n), bounds=[(1.0, None)] * k, method="highs")
+    return int(answer.status == 0)
+
+
+def positive_basis_status_exactly(Z):
+    """In whole numbers, for small n: no half-space {y : Z y >= 0} contains all rows.
+
+    If the rows have rank n and some y != 0 has Z y >= 0, then so has a y that is orthogonal to n - 1 independent rows;
+    those y are vectors of minors and can be enumerated.
+    """
+    rows = [[int(value) for value in row] for row in Z if row.any()]
+    n = Z.shape[1]
+    if not any(_determinant(list(square)) for square in itertools.combinations(rows, n)):
+        return 0
+    for chosen in itertools.combinations(rows, n - 1):
+        y = [(-1) ** j * _determinant([[*row[:j], *row[j + 1 :]] for row in chosen]) for j in range(n)]
+        products = [sum(a * b for a, b in zip(row, y, strict=True)) for row in rows]
+        if any(y) and (min(products) >= 0 or max(products) <= 0):
+            return 0
+    return 1
+
+
+def _determinant(rows):
+    if not rows:
+        return 1
+    return sum(
+        (-1) ** j * rows[0][j] * _determinant([[*row[:j], *row[j + 1 :]] for row in rows[1:]]) for j in range(len(rows))
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- mesh
+
+
+def pow10(k):
+    return float(f"1e{min(max(k, -323), 308)}")
+
+
+def decimal(a, b):
+    return float(f"{a}e{b}")
+
+
+def floor_exponent(q):
+    """The largest k with 10^k <= q, read off the table of float64 powers."""
+    return max([k for k in range(-323, 309) if float(f"1e{k}") <= q], default=-323)
+
+
+def frame_from_request(request, g):
+    out = []
+    for wanted, grain in zip(request, g, strict=True):
+        unit = grain if grain > 0 else 1.0
+        if not (wanted > 0 and math.isfinite(wanted)):
+            out.append((1, 0))
+            continue
+        sizes = [(a, b) for b in range(-300, 301) for a in (1, 2, 5)]
+        below = [(a, b) for a, b in sizes if float(f"{a}e{b}") <= wanted / unit * (1 + 2.0**-50)]
+        a, b = max(below, key=lambda size: float(f"{size[0]}e{size[1]}"), default=(1, -300))
+        out.append((1, 0) if grain > 0 and b < 0 else (a, b))
+    return np.array([a for a, b in out]), np.array([b for a, b in out])
+
+
+def mesh_sizes(a, b, b0, g, x, scale):
+    delta, Delta = np.empty(len(a)), np.empty(len(a))
+    for i in range(len(a)):
+        power = b[i] - abs(b[i] - b0[i])
+        if g[i] > 0:
+            Delta[i] = g[i] * float(f"{a[i]}e{b[i]}")
+            delta[i] = g[i] * max(1.0, float(f"1e{power}"))
+        else:
+            Delta[i] = float(f"{a[i]}e{b[i]}")
+            least = 2.0**-46 * max(abs(x[i]), scale[i])
+            delta[i] = max(
+                float(f"1e{power}"), min(float(f"1e{k}") for k in range(-323, 309) if float(f"1e{k}") >= least)
+            )
+    return delta, Delta
+
+
+def enlarge_one(a, b):
+    if (a, b) == (5, 300):
+        return 5, 300
+    return {1: (2, b), 2: (5, b), 5: (1, b + 1)}[a]
+
+
+def refine_one(a, b, granular):
+    if a == 1 and ((granular and b == 0) or b == -300):
+        return 1, b
+    return {5: (2, b), 2: (1, b), 1: (5, b - 1)}[a]
+
+
+def enlarge(a, b, b0, g, step, Delta, anisotropy):
+    rho = [Fraction(int(a[i])) * 10 ** abs(int(b[i]) - int(b0[i])) for i in range(len(a))]
+    least = min([rho[i] for i in range(len(a)) if g[i] == 0], default=None)
+    out = []
+    for i in range(len(a)):
+        behind = g[i] == 0 and b[i] < b0[i] and rho[i] > least**2
+        chosen = abs(step[i]) > anisotropy * Delta[i] or behind
+        out.append(enlarge_one(int(a[i]), int(b[i])) if chosen else (a[i], b[i]))
+    return np.array([a for a, b in out]), np.array([b for a, b in out])
+
+
+def refine(a, b, g):
+    out = [refine_one(int(a[i]), int(b[i]), g[i] > 0) for i in range(len(a))]
+    return np.array([a for a, b in out]), np.array([b for a, b in out])
+
+
+def round_steps(D, delta):
+    Z, lifted = np.rint(D / delta) + 0.0, 0
+    for r in range(len(D)):
+        if not Z[r].any():
+            i = int(np.argmax(np.abs(D[r] / delta)))
+            Z[r, i] = -1.0 if D[r, i] < 0 else 1.0
+            lifted += 1
+    return Z, lifted
+
+
+def snap_one(value, lower, upper, g, inverse):
+    if g > 0:
+        value = (np.rint(value * inverse) / inverse if inverse > 0 else np.rint(value / g) * g) + 0.0
+    return min(max(value, lower), upper)
+
+
+def snap(X, lower, upper, g, inverse):
+    return np.array([[snap_one(*entry) for entry in zip(x, lower, upper, g, inverse, strict=True)] for x in X])
+
+
+def mesh_points(x, Z, delta, lower, upper, g, inverse):
+    return snap(x + delta * Z, lower, upper, g, inverse)
+
+
+# ------------------------------------------------------------------------------------------------------------ covering
+
+
+def reciprocals(scale):
+    return np.array([1.0 / s for s in scale])
+
+
+def _squared(y, t, scale):
+    total = 0.0
+    for a, b, s in zip(y, t, scale, strict=True):
+        total += ((a - b) / s) ** 2
+    return total
+
+
+def bounded_distance(A, i, B, j, weight):
+    return _squared(A[i], B[j], 1.0 / weight)
+
+
+def pool_update(Y, d2, T, scale):
+    return np.array([min([d, *(_squared(y, t, scale) for t in T)]) for y, d in zip(Y, d2, strict=True)])
+
+
+def pool_refresh(Y, d2, rows, V, n_history, scale):
+    out = d2.copy()
+    for row in rows:
+        out[row] = min([_squared(Y[row], v, scale) for v in V[:n_history]], default=math.inf)
+    return out
+
+
+def ball_points(centre, radius, scale, lower, upper, normals, uniforms):
+    n = len(centre)
+    directions = [normal / np.linalg.norm(normal) for normal in normals]
+    X = [centre + scale * radius * u ** (1.0 / n) * d for u, d in zip(uniforms, directions, strict=True)]
+    return np.array([x for x in X if (lower <= x).all() and (x <= upper).all()]).reshape(-1, n)
+
+
+def farthest(Y, d2, centre, radius, scale):
+    inside = [j for j in range(len(Y)) if _squared(Y[j], centre, scale) <= radius**2 * (1 + 1e-12) and d2[j] > 0]
+    return max(inside, key=lambda j: d2[j], default=-1)
+
+
+def fill_distance(T, V, scale):
+    return np.array([min([_squared(t, v, scale) for v in V], default=math.inf) for t in T])
+
+
+# ------------------------------------------------------------------------------------------------------------- barrier
+
+MOST = Fraction(float(np.finfo(float).max))
+
+
+def add_square(h, violation):
+    return _sum_of_squares([violation], start=Fraction(h))
+
+
+def _sum_of_squares(violations, start=Fraction(0)):
+    """Exact, then rounded; never 0 for a violation and never above the largest float64."""
+    total = start + sum(Fraction(violation) ** 2 for violation in violations)
+    value = float(min(total, MOST))
+    return value if value > 0 or total == 0 else 5e-324
+
+
+def violations(C, tol, scale, extreme):
+    h, heb, most = [], [], []
+    for c in C:
+        if not np.isfinite(c).all():
+            h, heb, most = [*h, math.inf], [*heb, math.inf], [*most, math.inf]
+            continue
+        excess = [float(value) for value in c - tol]
+        over = [max(e, 0.0) / s for e, s in zip(excess, scale, strict=True)]
+        h.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if not is_extreme]))
+        heb.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if is_extreme]))
+        most.append(max(excess, default=-math.inf))
+    return np.array(h), np.array(heb), np.array(most)
+
+
+def classify(f, h, f_feas, f_inf, h_inf, h_max):
+    failed = not (math.isfinite(f) and math.isfinite(h))
+    feasible = not failed and h == 0
+    allowed = not failed and 0 < h <= h_max
+    first = allowed and h_inf == math.inf
+    dominates = f <= f_inf and h <= h_inf and (f, h) != (f_inf, h_inf)
+    if (feasible and f < f_feas) or (allowed and not first and dominates):
+        return 2
+    if first or (allowed and h < h_inf):
+        return 1
+    return 0
+
+
+def infeasible_incumbent(F, H, start, stop, h_max):
+    allowed = [i for i in range(start, stop) if np.isfinite(F[i]) and np.isfinite(H[i]) and 0 < H[i] <= h_max]
+    undominated = [
+        i for i in allowed if not any(F[j] <= F[i] and H[j] <= H[i] and (F[j], H[j]) != (F[i], H[i]) for j in allowed)
+    ]
+    return min(undominated, key=lambda i: (F[i], H[i], i), default=-1)
+
+
+def shrink_h_max(H, F, start, stop, h_old):
+    return max([H[i] for i in range(start, stop) if np.isfinite(F[i]) and 0 < H[i] < h_old], default=h_old)
