@@ -31,6 +31,7 @@ $(BIN)/python:
 
 # What the demo needs.
 $(VENV)/.installed: $(MANIFEST) | $(BIN)/python
+	@echo "Installing dfoattack with torch and matplotlib into $(VENV): a few minutes."
 	$(PIP) -e '.[torch,plot]'
 	@touch $@
 

@@ -12,17 +12,15 @@ Scores are computed from the `Log` alone, never from what a solver says about it
 from __future__ import annotations
 
 import copy
-import json
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.log import FAILED, NONFINITE, OK, Log
 from dfoattack.surrogate import Identity
 
 if TYPE_CHECKING:
@@ -31,65 +29,9 @@ if TYPE_CHECKING:
     from dfoattack._typing import FloatArray, IntArray
     from dfoattack.problem import Problem
 
-OK, FAILED, NONFINITE = 0, 1, 2
-
 
 class LimitReached(BaseException):
     """The budget is spent. Not an `Exception`: solvers that catch those must not swallow it."""
-
-
-@dataclass
-class Log:
-    """Everything that one run asked for, in order, in the user's units and sense.
-
-    Attributes
-    ----------
-    X : float64 (N, n)         points as asked
-    f : float64 (N,)           objective, NaN where the point failed
-    C : float64 (N, p)         constraint values as returned, rows of NaN where the point failed
-    status : int8 (N,)         0 answered, 1 raised, 2 not finite
-    spent : float64 (N,)       counted evaluations when this answer was known, this point included
-    wall, cpu : float64 (N,)   seconds since the run began
-    nfev, nphi, ngev, hits     points evaluated, forward passes, vector-Jacobian products (points each), repeats
-    seconds_user               wall seconds inside the problem's own code
-    seconds_cpu                CPU seconds of the whole run, child processes included
-    notes                      what the adaptor has to say (restarts, crashes of a solver, aggregated constraints)
-    """
-
-    X: FloatArray
-    f: FloatArray
-    C: FloatArray
-    status: npt.NDArray[np.int8]
-    spent: FloatArray
-    wall: FloatArray
-    cpu: FloatArray
-    nfev: int
-    nphi: int
-    ngev: int
-    hits: int
-    budget: float
-    gradient_cost: float
-    seconds_user: float
-    seconds_cpu: float
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return int(self.f.shape[0])
-
-    def save(self, path: Path) -> None:
-        """Write arrays as `.npz`, the scalars as one JSON text among them."""
-        arrays = {name: getattr(self, name) for name in ("X", "f", "C", "status", "spent", "wall", "cpu")}
-        scalars = {name: value for name, value in vars(self).items() if name not in arrays}
-        np.savez_compressed(path, scalars=np.array(json.dumps(scalars)), **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> Log:
-        """Inverse of `save`."""
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files if name != "scalars"}
-            scalars: dict[str, Any] = json.loads(str(data["scalars"]))
-        scalars["notes"] = tuple(scalars["notes"])
-        return cls(**arrays, **scalars)
 
 
 @dataclass
@@ -374,42 +316,3 @@ def _booked(counter: Counter) -> Problem:
     # Instance attributes hide the methods of the class: the copy stays a Problem in every other respect.
     vars(booked).update(forward=forward, outer=outer, vjp=vjp, constraint_jacobian=constraint_jacobian)
     return booked
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The constraint columns as a solver sees them: all of them, or one a named constraint (its largest).
-
-    Solvers that model every constraint cannot take the hundreds of columns of a path constraint. What is logged and
-    scored is always every column.
-    """
-
-    groups: tuple[IntArray, ...]
-
-    @property
-    def q(self) -> int:
-        """Number of columns the solver sees."""
-        return len(self.groups)
-
-    def values(self, c: FloatArray) -> FloatArray:
-        """(p,) -> (q,)"""
-        return np.array([c[group].max() for group in self.groups], dtype=np.float64)
-
-    def rows(self, c: FloatArray) -> IntArray:
-        """(p,) -> (q,) the column that is the largest of each group, i.e. whose gradient counts."""
-        return np.array(
-            [group[np.argmax(np.nan_to_num(c[group], nan=-np.inf))] for group in self.groups], dtype=np.int64
-        )
-
-
-def columns(counter: Counter, limit: int) -> Columns:
-    """All columns if there are at most `limit`, else the largest of each named constraint. Needs an evaluated point."""
-    names = [name for name, _, _ in counter.problem.columns]
-    if len(names) <= limit:
-        return Columns(tuple(np.array([j], dtype=np.int64) for j in range(len(names))))
-    members: dict[str, list[int]] = {}
-    for j, name in enumerate(names):
-        members.setdefault(re.sub(r"\[\d+\]$", "", name), []).append(j)
-    if len(members) < len(names):
-        counter.note(f"{len(names)} constraint columns given as {len(members)}: the largest of each named constraint")
-    return Columns(tuple(np.array(group, dtype=np.int64) for group in members.values()))

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import baselines, machine, report, scores
-from benchmarks.counting import Log
+from benchmarks.log import Log
 
 if TYPE_CHECKING:
     from dfoattack.problem import Problem

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import scores
 
 if TYPE_CHECKING:
-    from benchmarks.counting import Log
+    from benchmarks.log import Log
     from benchmarks.scores import Curve
     from dfoattack._typing import FloatArray
     from dfoattack.problem import Problem

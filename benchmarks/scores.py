@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from benchmarks.counting import Log
+    from benchmarks.log import Log
     from dfoattack._typing import BoolArray, FloatArray
     from dfoattack.problem import Problem
 

@@ -33,6 +33,7 @@ def solve(
     callback: Callback | None = None,
     store: Path | None = None,
     progress: bool | Callable[[Event], object] | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> Result:
     """Solve a problem: maximise (or minimise) f(Phi(x)) subject to c(x, Phi(x)) <= 0 in a box.
 
@@ -48,6 +49,7 @@ def solve(
     callback : callable, optional   called with an `Event` after every block; returning True or raising StopIteration stops the run
     store : path, optional          run file to be written; the file must not exist. `resume` goes on from it at any moment
     progress : bool or callable     True: a live line on standard error; a callable gets every `Event`; None or False: silence
+    meta : mapping, optional        JSON values kept in the run file under "user"; never compared, see `RunFile.meta`
 
     Returns
     -------
@@ -80,8 +82,8 @@ def solve(
     solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target)
     if store is None:
         return _loop(solver, None, callback, progress, limit)
-    meta = _meta(problem, options, seed, budget, f_target, max_time)
-    with RunFile.create(store, meta) as run:
+    identity = _meta(problem, options, seed, budget, f_target, max_time)
+    with RunFile.create(store, {**identity, "user": dict(meta or {})}) as run:
         solver.evaluator.journal = run
         return _loop(solver, run, callback, progress, limit)
 
@@ -118,13 +120,18 @@ def resume(
         seed, first, target = int(meta["seed"]), meta["budget"], meta["f_target"]
         limit = _check_time(meta["max_time"] if max_time is None else max_time)
         run.expect(_meta(problem, stored, seed, first, target, meta["max_time"]))
-        if budget is not None and first is not None and budget < first:
-            raise OptionError(f"`budget` must be at least the stored one, {first:g}, got {budget:g}.")
+        budgets = run.extensions if budget is None or budget in (first, *run.extensions) else (*run.extensions, budget)
+        largest = max((b for b in (first, *run.extensions) if b is not None), default=0.0)
+        if budget is not None and budget < largest:
+            raise OptionError(f"`budget` must be at least the stored one, {largest:g}, got {budget:g}.")
         solver = Solver(problem, stored, budget=first, seed=seed, f_target=target, journal=run)
         result = _loop(solver, run, callback, progress, limit)
-        if budget is not None and result.reason == StopReason.BUDGET and (first is None or budget > first):
-            run.extend(budget)
-            solver.extend(budget)
+        for larger in budgets:
+            # The run must come to the end of every earlier budget first: what is asked near an end depends on it.
+            if result.reason != StopReason.BUDGET:
+                break
+            run.extend(larger)
+            solver.extend(larger)
             result = _loop(solver, run, callback, progress, limit)
         return result
 
@@ -174,7 +181,9 @@ def _loop(
         times = {**seconds, **solver.evaluator.seconds, "solver": solve_time, "total": total}
         result = solver.result(why, times, path)
         if run is not None:
-            run.finish({"reason": result.reason.name, "message": result.message, "certificate": result.certificate.text})
+            run.finish(
+                {"reason": result.reason.name, "message": result.message, "certificate": result.certificate.text}
+            )
         return result
 
     try:
@@ -210,7 +219,11 @@ def _loop(
         reason = StopReason.INTERRUPTED
     except EvaluationError as raised:
         reason, error = StopReason.ERROR, raised
-    if reason in (StopReason.INTERRUPTED, StopReason.ERROR) and solver.pending is not None and solver.evaluator.partial is not None:
+    if (
+        reason in (StopReason.INTERRUPTED, StopReason.ERROR)
+        and solver.pending is not None
+        and solver.evaluator.partial is not None
+    ):
         solver.tell(solver.evaluator.partial)  # what was answered before the exception is paid for: it counts
     result = finish(reason)
     if progress is True and isinstance(show, ProgressLine):

@@ -9,12 +9,13 @@ phase one minimises their violation instead of the objective.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.cache import History
 from dfoattack.kernels import barrier as kernels
 from dfoattack.trials import Evaluations
@@ -26,6 +27,9 @@ class Success(IntEnum):
     UNSUCCESSFUL = 0
     PARTIAL = 1
     FULL = 2
+
+
+UNSUCCESSFUL, PARTIAL, FULL = int(Success.UNSUCCESSFUL), int(Success.PARTIAL), int(Success.FULL)  # enum access is slow
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,18 @@ class Barrier:
     def restarted(self, start: int, h_max: float) -> Barrier:
         """A fresh barrier for a local run whose points begin at history row `start`; columns and f_scale are kept."""
         phase = 2 if self.columns is None or not self.columns.extreme.any() else 1
-        return replace(self, start=start, phase=phase, feas=-1, inf=-1, h_max=h_max)
+        return evolve(self, start=start, phase=phase, feas=-1, inf=-1, h_max=h_max)
+
+
+def beats(barrier: Barrier, history: History, evaluations: Evaluations) -> bool:
+    """Whether a block holds a full success against the incumbents: what ends an opportunistic step."""
+    if barrier.phase == 2 and not evaluations.C.shape[1]:
+        # Without constraints the comparison is one line; this is asked after every single point.
+        return bool(evaluations.F.min() < (history.buffer.F[barrier.feas] if barrier.feas >= 0 else math.inf))
+    if barrier.columns is None:
+        return False
+    F, H, HE, _ = measured(barrier, evaluations)
+    return bool((success_types(barrier, history, F, H, HE) == FULL).any())
 
 
 def measured(barrier: Barrier, evaluations: Evaluations) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -99,13 +114,14 @@ def success_types(barrier: Barrier, history: History, F: FloatArray, H: FloatArr
     types = np.zeros(k, dtype=np.int64)
     if barrier.phase == 1:
         best = history.buffer.HE[barrier.feas] if barrier.feas >= 0 else math.inf
-        types[HE < best] = Success.FULL
+        types[HE < best] = FULL
         return types
     buffer = history.buffer
-    f_feas = buffer.F[barrier.feas] if barrier.feas >= 0 else math.inf
-    f_inf, h_inf = (buffer.F[barrier.inf], buffer.H[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
-    for i in range(k):
-        types[i] = kernels.classify(F[i], H[i], f_feas, f_inf, h_inf, barrier.h_max)
+    f_feas = float(buffer.F[barrier.feas]) if barrier.feas >= 0 else math.inf
+    f_inf = float(buffer.F[barrier.inf]) if barrier.inf >= 0 else math.inf
+    h_inf = float(buffer.H[barrier.inf]) if barrier.inf >= 0 else math.inf
+    for i, (f, h) in enumerate(zip(F.tolist(), H.tolist(), strict=True)):
+        types[i] = kernels.classify(f, h, f_feas, f_inf, h_inf, barrier.h_max)
     return types
 
 
@@ -115,11 +131,11 @@ def with_points(barrier: Barrier, history: History, first: int) -> Barrier:
     if barrier.phase == 1:
         return _phase_one(barrier, history, first)
     feas, inf = barrier.feas, barrier.inf
-    f_feas = buffer.F[feas] if feas >= 0 else math.inf
-    f_inf = buffer.F[inf] if inf >= 0 else math.inf
-    h_inf = buffer.H[inf] if inf >= 0 else math.inf
-    for row in range(first, history.size):
-        f, h = buffer.F[row], buffer.H[row]
+    f_feas = float(buffer.F[feas]) if feas >= 0 else math.inf
+    f_inf = float(buffer.F[inf]) if inf >= 0 else math.inf
+    h_inf = float(buffer.H[inf]) if inf >= 0 else math.inf
+    new = slice(first, history.size)
+    for row, (f, h) in enumerate(zip(buffer.F[new].tolist(), buffer.H[new].tolist(), strict=True), first):
         if not math.isfinite(f):
             continue
         if h == 0.0:
@@ -127,7 +143,7 @@ def with_points(barrier: Barrier, history: History, first: int) -> Barrier:
                 feas, f_feas = row, f
         elif h <= barrier.h_max and (f < f_inf or (f == f_inf and h < h_inf)):
             inf, f_inf, h_inf = row, f, h
-    return replace(barrier, feas=feas, inf=inf)
+    return evolve(barrier, feas=feas, inf=inf)
 
 
 def _phase_one(barrier: Barrier, history: History, first: int) -> Barrier:
@@ -137,19 +153,19 @@ def _phase_one(barrier: Barrier, history: History, first: int) -> Barrier:
             best = row
     if best >= 0 and buffer.HE[best] == 0.0:
         # The extreme constraints are met: from here on the objective counts, for all points of this run at once.
-        return with_points(replace(barrier, phase=2, feas=-1, inf=-1), history, barrier.start)
-    return replace(barrier, feas=best)
+        return with_points(evolve(barrier, phase=2, feas=-1, inf=-1), history, barrier.start)
+    return evolve(barrier, feas=best)
 
 
 def with_range(barrier: Barrier, F: FloatArray, limit: int) -> Barrier:
     """f_scale's range after new values; frozen once `limit` finite values were seen."""
     low, high, count = barrier.f_low, barrier.f_high, barrier.f_count
-    for value in F:
-        if count >= limit:
-            break
-        if math.isfinite(value):
-            low, high, count = min(low, float(value)), max(high, float(value)), count + 1
-    return replace(barrier, f_low=low, f_high=high, f_count=count)
+    if count >= limit:
+        return barrier
+    for value in F.tolist():
+        if count < limit and math.isfinite(value):
+            low, high, count = min(low, value), max(high, value), count + 1
+    return evolve(barrier, f_low=low, f_high=high, f_count=count)
 
 
 def end_of_iteration(barrier: Barrier, history: History, success: int, inf_before: int) -> Barrier:
@@ -163,13 +179,13 @@ def end_of_iteration(barrier: Barrier, history: History, success: int, inf_befor
     buffer, size = history.buffer, history.size
     h_old = float(buffer.H[inf_before])
     h_max = h_old
-    if success == Success.PARTIAL:
+    if success == PARTIAL:
         h_max = float(kernels.shrink_h_max(buffer.H, buffer.F, barrier.start, size, h_old))
     h_max = min(h_max, barrier.h_max)
     if h_max == barrier.h_max and barrier.inf >= 0 and buffer.H[barrier.inf] <= h_max:
         return barrier
     inf = int(kernels.infeasible_incumbent(buffer.F, buffer.H, barrier.start, size, h_max))
-    return replace(barrier, h_max=h_max, inf=inf)
+    return evolve(barrier, h_max=h_max, inf=inf)
 
 
 def poll_centres(barrier: Barrier, history: History, margin: float) -> tuple[int, int]:

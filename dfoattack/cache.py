@@ -20,10 +20,32 @@ def point_key(x: FloatArray) -> bytes:
     return (x + 0.0).tobytes()
 
 
+def point_keys(X: FloatArray) -> list[bytes]:
+    """Exact keys of many points X (k, n)."""
+    data, width = (X + 0.0).tobytes(), 8 * X.shape[1]
+    return [data[i : i + width] for i in range(0, X.shape[0] * width, width)] if width else [b""] * X.shape[0]
+
+
 class _Buffer:
     """Growing arrays; row i is written once. `used` tells how many rows belong to the newest history."""
 
-    __slots__ = ("C", "F", "H", "HE", "V", "X", "capacity", "f", "index", "iteration", "n", "p", "status", "step", "used")
+    __slots__ = (
+        "C",
+        "F",
+        "H",
+        "HE",
+        "V",
+        "X",
+        "capacity",
+        "f",
+        "index",
+        "iteration",
+        "n",
+        "p",
+        "status",
+        "step",
+        "used",
+    )
 
     def __init__(self, n: int, p: int | None, capacity: int) -> None:
         self.n, self.p, self.capacity, self.used = n, p, capacity, 0
@@ -127,7 +149,11 @@ class History:
 
     def find(self, x: FloatArray) -> int:
         """Row of the point x (n,), or -1."""
-        row = self.buffer.index.get(point_key(x), -1)
+        return self.find_key(point_key(x))
+
+    def find_key(self, key: bytes) -> int:
+        """Row of the point with this `point_key`, or -1."""
+        row = self.buffer.index.get(key, -1)
         return row if row < self.size else -1
 
     def extended(
@@ -151,7 +177,9 @@ class History:
         p = buffer.p if (C.shape[1] == 0 and buffer.p is not None) or not np.any(status == 0) else C.shape[1]
         need = size + k
         if buffer.used != size or need > buffer.capacity or p != buffer.p:
-            capacity = max(_FIRST_CAPACITY, buffer.capacity if need <= buffer.capacity else 2 * max(need, buffer.capacity))
+            capacity = max(
+                _FIRST_CAPACITY, buffer.capacity if need <= buffer.capacity else 2 * max(need, buffer.capacity)
+            )
             buffer = buffer.copy(size, capacity, p)
         rows = slice(size, need)
         buffer.X[rows], buffer.f[rows], buffer.F[rows] = X, f, F
@@ -159,7 +187,7 @@ class History:
         if buffer.C.shape[1] == C.shape[1]:
             buffer.C[rows] = C
         buffer.status[rows], buffer.step[rows], buffer.iteration[rows] = status, step, iteration
-        for i in range(k):
-            buffer.index.setdefault(point_key(X[i]), size + i)
+        for i, key in enumerate(point_keys(X)):
+            buffer.index.setdefault(key, size + i)
         buffer.used = need
         return History(buffer, need)

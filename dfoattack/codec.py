@@ -37,7 +37,12 @@ def from_bytes(data: bytes) -> Any:
 def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         raw = np.ascontiguousarray(value)
-        return {"@": "array", "dtype": raw.dtype.str, "shape": raw.shape, "data": base64.b64encode(raw.tobytes()).decode()}
+        return {
+            "@": "array",
+            "dtype": raw.dtype.str,
+            "shape": raw.shape,
+            "data": base64.b64encode(raw.tobytes()).decode(),
+        }
     if isinstance(value, History):
         names = ("X", "f", "F", "H", "HE", "V", "C", "status", "step", "iteration")
         return {"@": "history", "n": value.n, "p": value.p, **{name: _encode(getattr(value, name)) for name in names}}
@@ -80,8 +85,8 @@ def _decode(value: Any) -> Any:
 
 
 def _history(value: dict[str, Any]) -> History:
-    columns = [_decode(value[name]) for name in ("X", "f", "F", "H", "HE", "V", "C", "status")]
-    history = History.empty(value["n"]).extended(*columns, step=0, iteration=0)
+    X, f, F, H, HE, V, C, status = (_decode(value[name]) for name in ("X", "f", "F", "H", "HE", "V", "C", "status"))
+    history = History.empty(value["n"]).extended(X, f, F, H, HE, V, C, status, step=0, iteration=0)
     history.buffer.step[: history.size] = _decode(value["step"])
     history.buffer.iteration[: history.size] = _decode(value["iteration"])
     return history

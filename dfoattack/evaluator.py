@@ -24,7 +24,7 @@ from dfoattack.gradient_view import GradientView
 from dfoattack.journal import Journal
 from dfoattack.ledger import Ledger, RowStore
 from dfoattack.surrogate import Identity
-from dfoattack.trials import Counters, Evaluations, Status, Trials
+from dfoattack.trials import NOT_RUN, OK, Counters, Evaluations, Trials
 
 if TYPE_CHECKING:
     from dfoattack.problem import Problem
@@ -72,16 +72,29 @@ class Evaluator:
     ) -> None:
         self.problem = problem
         self.timeout = timeout
-        self.journal = journal
         self.ledger = Ledger(budget, gradient_cost)
         self.store = RowStore(_KEPT_BYTES)
         self.identity = isinstance(problem.surrogate, Identity)
         self.partial: Evaluations | None = None
         self._runner = BlockRunner(problem, self.identity, timeout, self.ledger)
         self._sign = float(problem.sign)
-        self._shapes_kept = journal is None
-        if journal is not None:
-            self._recall_shapes(journal)
+        self._keeps = problem.has_gradient
+        self._shapes_kept = False
+        self.journal = journal
+
+    @property
+    def journal(self) -> Journal | None:
+        """Where answers are replayed from and recorded in; to be set before the first call."""
+        return self._journal
+
+    @journal.setter
+    def journal(self, journal: Journal | None) -> None:
+        self._journal = journal
+        shapes = None if journal is None else journal.trait("shapes")
+        self._shapes_kept = shapes is not None
+        if shapes is not None:
+            self.problem.learn_widths(shapes["widths"])
+            self.problem.m = int(shapes["m"])
 
     @property
     def counters(self) -> Counters:
@@ -167,7 +180,7 @@ class Evaluator:
             for start in range(0, k, size):
                 part = self.evaluate(X[start : start + size], trials.on_mesh[start : start + size])
                 parts.append(part)
-                done = start + size >= k or part.status[-1] == Status.NOT_RUN
+                done = start + size >= k or part.status[-1] == NOT_RUN
                 if done or (trials.opportunistic and improves(part)):
                     break
         except BaseException:
@@ -219,40 +232,42 @@ class Evaluator:
     def _restored(self, Z: FloatArray, stored: tuple[FloatArray, ...]) -> Block:
         f, C, status, *outputs, account = stored
         block = Block(f, C, status.astype(np.int8), outputs[0] if outputs else None, {}, None)
-        self._settle(Z, block)
+        self._settle([point_key(z) for z in Z], block)
         self.ledger.restore(account)
         return block
 
     def _live(self, Z: FloatArray, X: FloatArray) -> Block:
         """Run user code and charge the ledger: q evaluations, rows sent beyond them as passes, settled passes back."""
-        known, missing = self._known(Z)
+        # without gradients nothing asks for outputs again, and the keys are not worth their microseconds
+        keys = [point_key(z) for z in Z] if self._keeps else []
+        known, missing = self._known(keys)
         block, sent = self._runner.run(X, known, missing)
-        if block.Y is not None and (not self.problem.has_gradient or block.Y.shape[1] > _WIDEST_KEPT):
+        if block.Y is not None and (not self._keeps or block.Y.shape[1] > _WIDEST_KEPT):
             block = block._replace(Y=None)
         q = block.f.shape[0]
         ledger = self.ledger
         ledger.nfev += q
         ledger.nphi += sent
-        ledger.passes += sent - (q if missing is None else int(np.count_nonzero(missing < q))) - self._settle(Z, block)
+        ledger.passes += sent - (q if missing is None else int(np.count_nonzero(missing < q)))
+        ledger.passes -= self._settle(keys, block)
         return block
 
-    def _settle(self, Z: FloatArray, block: Block) -> int:
+    def _settle(self, keys: list[bytes], block: Block) -> int:
         """Keep the outputs an attack may ask for; returns how many passes turned into evaluations."""
-        if block.Y is None and not len(self.store):
-            return 0
-        keys = [point_key(z) for z in Z[: block.f.shape[0]]]
-        turned = sum(map(self.store.settle, keys))  # all of them before `put` may push one out
+        store, turned = self.store, 0
+        if len(store):
+            turned = sum(map(store.settle, keys[: block.f.shape[0]]))  # all of them before `put` may push one out
         if block.Y is not None:
-            for key, row, status in zip(keys, block.Y, block.status.tolist(), strict=True):
-                if status == Status.OK:
-                    self.store.put(key, row, pending=False)
+            for key, row, status in zip(keys, block.Y, block.status.tolist(), strict=False):
+                if status == 0:  # Status.OK
+                    store.put(key, row, pending=False)
         return turned
 
-    def _known(self, Z: FloatArray) -> tuple[FloatArray | None, IntArray | None]:
+    def _known(self, keys: list[bytes]) -> tuple[FloatArray | None, IntArray | None]:
         """Rows of the store as (k, w), and the indices of the rows it lacks; (None, None) if it knows none of them."""
         if not len(self.store):
             return None, None
-        rows = [self.store.get(point_key(z)) for z in Z]
+        rows = [self.store.get(key) for key in keys]
         width = next((row.shape[0] for row in rows if row is not None), None)
         if width is None:
             return None, None
@@ -288,13 +303,6 @@ class Evaluator:
             journal.set_trait("shapes", {"m": self.problem.m, "widths": list(self.problem.widths)})
             self._shapes_kept = True
 
-    def _recall_shapes(self, journal: Journal) -> None:
-        shapes = journal.trait("shapes")
-        if shapes is not None:
-            self.problem.learn_widths(shapes["widths"])
-            self.problem.m = int(shapes["m"])
-            self._shapes_kept = True
-
     # ---------------------------------------------------------------- answers
 
     def undeclared(self, error: Exception, z: FloatArray) -> EvaluationError:
@@ -317,7 +325,7 @@ class Evaluator:
             f, C, status = blocks[0].f, blocks[0].C, blocks[0].status
         else:
             columns = max([self.problem.p or 0, *(block.C.shape[1] for block in blocks)])
-            f, C, status = np.full(k, np.nan), np.full((k, columns), np.nan), np.full(k, Status.NOT_RUN, np.int8)
+            f, C, status = np.full(k, np.nan), np.full((k, columns), np.nan), np.full(k, NOT_RUN, np.int8)
             start = 0
             for block in blocks:
                 stop = start + block.f.shape[0]
@@ -327,13 +335,13 @@ class Evaluator:
                 start = stop
         F = self._sign * f + 0.0  # the sum turns -0.0 into 0.0
         if status.any():  # Status.OK is 0
-            F[status != Status.OK] = np.inf
+            F[status != OK] = np.inf
         return Evaluations(Z, F, C, status, self.ledger.counters)
 
     def _joined(self, X: FloatArray, parts: Sequence[Evaluations]) -> Evaluations:
         """The parts as one, filled up with NOT_RUN."""
         k, columns = X.shape[0], max([self.problem.p or 0, *(part.C.shape[1] for part in parts)])
-        F, C, status = np.full(k, np.inf), np.full((k, columns), np.nan), np.full(k, Status.NOT_RUN, np.int8)
+        F, C, status = np.full(k, np.inf), np.full((k, columns), np.nan), np.full(k, NOT_RUN, np.int8)
         start = 0
         for part in parts:
             stop = start + len(part)

@@ -166,18 +166,22 @@ class GradientView:
     def _products(self, kind: str, Z: FloatArray, wf: FloatArray, W: FloatArray | None) -> FloatArray:
         """Gradients of wf F + W c through one block of products."""
         Z = np.ascontiguousarray(Z, dtype=np.float64)
-        self._require(self._unknown(Z), len(Z))
-        Y = self.outputs(Z)
         gradient = np.zeros((len(Z), self.n))
-        rows = np.flatnonzero(np.isfinite(Y).all(axis=1))
+        if W is not None:
+            W = np.asarray(W, dtype=np.float64)
+        active = np.flatnonzero(wf != 0.0 if W is None else (wf != 0.0) | (W != 0.0).any(axis=1))
+        self._require(self._unknown(Z[active]), int(active.size))
+        Y = self.outputs(Z[active])
+        usable = np.isfinite(Y).all(axis=1)
+        rows, Y = active[usable], Y[usable]
         if rows.size == 0:
             return gradient
-        weights = None if W is None else np.asarray(W, dtype=np.float64)[rows]
+        weights = None if W is None else W[rows]
 
         def live() -> tuple[FloatArray]:
             X = self._space.expand(Z[rows])
             user_wf = float(self._problem.sign) * wf[rows]
-            G = self._guarded(rows.size, X[0], lambda: self._problem.vjp(X, Y[rows], user_wf, weights))
+            G = self._guarded(rows.size, X[0], lambda: self._problem.vjp(X, Y, user_wf, weights))
             self._ledger.ngev += int(rows.size)
             return (self._reduced(np.zeros_like(X) if G is None else G),)
 

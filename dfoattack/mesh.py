@@ -6,11 +6,12 @@ like Delta^2 below the first frame size, so that the number of directions the me
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.kernels import mesh as kernels
 
 ANISOTROPY = 0.1  # a coordinate that moved less than this share of its frame is not enlarged
@@ -25,8 +26,8 @@ class Mesh:
     a, b, b0 : int64 (n,)              mantissa, exponent, exponent at the start
     granularity : float64 (n,)         0 for continuous variables
     scale : float64 (n,)               the fixed metric: the frame size at the start of the run, user units, > 0
-    mesh_size, frame_size : (n,)       delta and Delta, user units, mesh_size <= frame_size; a floating-point floor keeps
-                                       delta representable beside x
+    mesh_size, frame_size : (n,)       delta and Delta, user units, mesh_size <= frame_size except where a floating-point
+                                       floor keeps delta representable beside x
     """
 
     a: IntArray
@@ -38,7 +39,9 @@ class Mesh:
     frame_size: FloatArray
 
     @classmethod
-    def start(cls, request: FloatArray, granularity: FloatArray, x: FloatArray, scale: FloatArray | None = None) -> Mesh:
+    def start(
+        cls, request: FloatArray, granularity: FloatArray, x: FloatArray, scale: FloatArray | None = None
+    ) -> Mesh:
         """A mesh whose frame is the largest of {1, 2, 5} 10^k that does not exceed `request` (n,) (granular: at least g)."""
         n = request.shape[0]
         a, b = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
@@ -48,12 +51,12 @@ class Mesh:
         if scale is None:
             unit = np.where(granularity > 0, granularity, 1.0)
             scale = unit * a * 10.0**b
-        return replace(mesh, scale=scale)._sized(x)
+        return evolve(mesh, scale=scale)._sized(x)
 
     def _sized(self, x: FloatArray) -> Mesh:
         delta, frame = np.empty_like(x), np.empty_like(x)
         kernels.mesh_sizes(self.a, self.b, self.b0, self.granularity, x, self.scale, delta, frame)
-        return replace(self, mesh_size=delta, frame_size=frame)
+        return evolve(self, mesh_size=delta, frame_size=frame)
 
     @property
     def rho(self) -> FloatArray:
@@ -76,13 +79,13 @@ class Mesh:
         """One notch up in the coordinates that contributed to the successful `step` (n,); `x` is the new incumbent."""
         a, b = np.empty_like(self.a), np.empty_like(self.b)
         kernels.enlarge(self.a, self.b, self.b0, self.granularity, step, self.frame_size, ANISOTROPY, a, b)
-        return replace(self, a=a, b=b)._sized(x)
+        return evolve(self, a=a, b=b)._sized(x)
 
     def refined(self, x: FloatArray) -> Mesh:
         """One notch down in every coordinate."""
         a, b = np.empty_like(self.a), np.empty_like(self.b)
         kernels.refine(self.a, self.b, self.granularity, a, b)
-        return replace(self, a=a, b=b)._sized(x)
+        return evolve(self, a=a, b=b)._sized(x)
 
     def moved(self, x: FloatArray) -> Mesh:
         """The same sizes seen from another incumbent (only the floating-point floor can change)."""
@@ -92,7 +95,7 @@ class Mesh:
         """Frames set anew to at most `request` (n,), e.g. the length of a step found after convergence."""
         a, b = np.empty_like(self.a), np.empty_like(self.b)
         kernels.frame_from_request(request, self.granularity, a, b)
-        return replace(self, a=a, b=b)._sized(x)
+        return evolve(self, a=a, b=b)._sized(x)
 
 
 def first_frame(x0: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

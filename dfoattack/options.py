@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from dfoattack.errors import OptionError
 
 _HELP = "help"
@@ -25,7 +27,9 @@ class Options:
     `Options.help()` prints the list with its meanings. Unknown names raise `OptionError` and propose the nearest one.
     """
 
-    poll: str = _option("n+1", "poll directions: 'n+1' (orthogonal with negative completion) or '2n' (orthogonal pairs)")
+    poll: str = _option(
+        "n+1", "poll directions: 'n+1' (orthogonal with negative completion) or '2n' (orthogonal pairs)"
+    )
     opportunistic: bool = _option(True, "end a step after the first block with a success; False evaluates every trial")
     block_size: int = _option(1, "points evaluated in one call; changes the trajectory when opportunistic")
     frame_size_init: float | tuple[float, ...] | None = _option(
@@ -37,7 +41,9 @@ class Options:
     covering_radius: float = _option(1.0, "radius of the covered ball, in units of the first frame size, > 0")
     covering_pool: int = _option(512, "candidates kept for the farthest point, >= 8")
     covering_fresh: int = _option(8, "candidates renewed a covering call, in [1, covering_pool]")
-    covering_quota: int | None = _option(None, "covering trials without improvement before converging; None: min(1000, 10 % of budget)")
+    covering_quota: int | None = _option(
+        None, "covering trials without improvement before converging; None: min(1000, 10 % of budget)"
+    )
     attacks: tuple[Any, ...] = _option(
         ("sign", "sqp", "l2", "pgd"), "attack operators, by name or object; () switches the attack step off"
     )
@@ -45,20 +51,25 @@ class Options:
     attack_radius_min: float = _option(1e-6, "smallest attack radius, same units, in (0, attack_radius_init]")
     attack_skips_max: int = _option(5, "consecutive iterations an attack with a sufficient gain may end early, >= 0")
     attack_sleep_max: int = _option(32, "longest pause of an operator that keeps failing, iterations, >= 1")
-    gradient_cost: float = _option(2.0, "budget charged for one vector-Jacobian product at one point, in evaluations, > 0")
+    gradient_cost: float = _option(
+        2.0, "budget charged for one vector-Jacobian product at one point, in evaluations, > 0"
+    )
     h_max_init: float = _option(math.inf, "first barrier threshold on the aggregated violation h, > 0")
-    infeasible_margin: float = _option(0.1, "an infeasible incumbent leads the poll when better by this share of the objective's range")
+    infeasible_margin: float = _option(
+        0.1, "an infeasible incumbent leads the poll when better by this share of the objective's range"
+    )
     restarts: bool = _option(True, "use what is left of the budget after convergence for further local runs")
     timeout: float | None = _option(None, "seconds after which an evaluation counts as failed; None: wait for ever")
     certificate_beta: float = _option(0.01, "1 - confidence of the certificates, in (0, 1)")
     certificate_points: int = _option(20000, "test points of the coverage certificate, >= 100")
 
     def __post_init__(self) -> None:
-        if isinstance(self.attacks, str) or not isinstance(self.attacks, tuple):
-            attacks = (self.attacks,) if isinstance(self.attacks, str) or not isinstance(self.attacks, list) else self.attacks
-            object.__setattr__(self, "attacks", tuple(attacks))
-        if isinstance(self.frame_size_init, list):
-            object.__setattr__(self, "frame_size_init", tuple(float(v) for v in self.frame_size_init))
+        attacks: Any = self.attacks
+        size: Any = self.frame_size_init
+        if not isinstance(attacks, tuple):
+            object.__setattr__(self, "attacks", tuple(attacks) if isinstance(attacks, list) else (attacks,))
+        if isinstance(size, (list, np.ndarray)):
+            object.__setattr__(self, "frame_size_init", tuple(float(v) for v in size))
         _check(self)
 
     @classmethod
@@ -141,7 +152,11 @@ def _check(o: Options) -> None:
     real("covering_radius", "positive and finite", 0.0 < number("covering_radius") < math.inf)
     real("attack_radius_init", "positive and finite", 0.0 < number("attack_radius_init") < math.inf)
     low = number("attack_radius_min")
-    real("attack_radius_min", f"in (0, attack_radius_init] = (0, {o.attack_radius_init}]", 0.0 < low <= o.attack_radius_init)
+    real(
+        "attack_radius_min",
+        f"in (0, attack_radius_init] = (0, {o.attack_radius_init}]",
+        0.0 < low <= o.attack_radius_init,
+    )
     real("gradient_cost", "positive and finite", 0.0 < number("gradient_cost") < math.inf)
     real("h_max_init", "positive", number("h_max_init") > 0.0)
     real("infeasible_margin", "non-negative and finite", 0.0 <= number("infeasible_margin") < math.inf)

@@ -180,7 +180,7 @@ class OuterFunction:
         raise self._blame(raised)
 
     def _may_want_tensors(self, error: Exception) -> bool:
-        """Tensor code given an array misses a method or refuses the type; other errors must not make us call it again."""
+        """Tensor code given an array lacks a method or refuses the type; after other errors it is not called again."""
         return isinstance(error, (TypeError, AttributeError)) and not isinstance(error, self._failures)
 
     def _blame(self, raised: dict[str, Exception]) -> Exception:

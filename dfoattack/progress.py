@@ -76,8 +76,12 @@ def line(event: Event) -> str:
     if math.isfinite(share):
         filled = int(20 * min(1.0, share))
         left = event.seconds * (1.0 / share - 1.0) if share > 0 else math.nan
-        head = f"[{'#' * filled}{'.' * (20 - filled)}] {event.cost:g}/{event.budget:g}  about {max(0.0, left):.0f} s left"
+        head = (
+            f"[{'#' * filled}{'.' * (20 - filled)}] {event.cost:g}/{event.budget:g}  about {max(0.0, left):.0f} s left"
+        )
     else:
         head = f"{event.cost:g} evaluations"
     state = "feasible" if event.maxcv == 0.0 else f"violation {event.maxcv:.2g}"
-    return f"{head}  best {event.fun:.7g} ({state})  {event.step:<11s} frame {event.frame_size:.1e}  {event.seconds:.0f} s"
+    return (
+        f"{head}  best {event.fun:.7g} ({state})  {event.step:<11s} frame {event.frame_size:.1e}  {event.seconds:.0f} s"
+    )

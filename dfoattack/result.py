@@ -18,6 +18,12 @@ from dfoattack.state import Setup, SolverState
 __all__ = ["Records", "Result", "StopReason", "build_result"]
 
 
+_SCIPY_NAMES = (
+    *("x", "fun", "success", "status", "message", "nfev", "njev", "nit", "maxcv"),
+    *("ngev", "nphi", "feasible", "certificate"),
+)
+
+
 @dataclass(frozen=True)
 class Records:
     """The log of a run: every evaluated point in order, in the user's variables and sense.
@@ -124,7 +130,12 @@ class Result:
             ("x", _values(self.x, self.names)),
         ]
         if self.feasible and self.x_infeasible is not None:
-            rows.append(("infeasible", f"fun {self.fun_infeasible:.6g} at violation {self.maxcv_infeasible:.3g} (least infeasible)"))
+            rows.append(
+                (
+                    "infeasible",
+                    f"fun {self.fun_infeasible:.6g} at violation {self.maxcv_infeasible:.3g} (least infeasible)",
+                )
+            )
         rows += [
             ("counted", f"nfev {self.nfev}, nphi {self.nphi}, ngev {self.ngev}, cost {self.cost:g}, nit {self.nit}"),
             ("gradients", self.gradient_source),
@@ -138,8 +149,10 @@ class Result:
         """The same as a `scipy.optimize.OptimizeResult`."""
         from scipy.optimize import OptimizeResult
 
-        names = ("x", "fun", "success", "status", "message", "nfev", "ngev", "njev", "nphi", "nit", "maxcv", "feasible", "certificate")
-        return OptimizeResult({name: getattr(self, name) for name in names})
+        result: Any = OptimizeResult()
+        for name in _SCIPY_NAMES:
+            result[name] = getattr(self, name)
+        return result
 
 
 def _values(x: FloatArray, names: tuple[str, ...], most: int = 12) -> str:

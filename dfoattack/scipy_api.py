@@ -20,7 +20,7 @@ from dfoattack.pointwise import PointObjective
 from dfoattack.problem import Problem
 from dfoattack.progress import Event
 from dfoattack.result import Result
-from dfoattack.scipy_constraints import as_box, as_constraints, gradients_complete
+from dfoattack.scipy_constraints import as_box, as_constraints
 
 __all__ = ["EQ_TOL", "as_problem", "minimize", "scipy_method"]
 
@@ -77,7 +77,7 @@ def minimize(
     constraints : LinearConstraint, NonlinearConstraint, dict {'type', 'fun', 'jac', 'args'}, or a sequence of these
         two-sided where both sides are finite; inequalities are met exactly. **Equalities** (lb == ub, or type 'eq')
         are a band |g(x) - b| <= eq_tol; they are named "c0 (equality within 1e-06)". A callable `jac` gives attacks
-        its gradient, LinearConstraints always have one; where one is missing the "sqp" attack is left out.
+        its gradient, LinearConstraints always have one; attacks do not see a constraint without.
         `keep_feasible=True` puts a constraint behind the extreme barrier. `hess` and difference options are not used
     integrality : array_like (n,) or number, optional
         1 or True: the variable is an integer; its start must be one
@@ -151,7 +151,7 @@ def minimize(
         problem,
         budget=POINTS_A_VARIABLE * (problem.n + 1) if run["budget"] is None else run["budget"],
         seed=_seed(run["seed"]),
-        options=_options(rest, problem),
+        options=Options.make(rest),
         f_target=run["f_target"],
         max_time=run["max_time"],
         callback=None if callback is None else _Callback(callback),
@@ -282,14 +282,6 @@ def _sorted_options(
     return run, rest
 
 
-def _options(rest: Options | dict[str, Any], problem: Problem) -> Options:
-    """Options of the run; "sqp" needs the gradients of all constraints and would only waste those that there are."""
-    if isinstance(rest, Options) or "attacks" in rest or gradients_complete(problem.constraints):
-        return Options.make(rest)
-    attacks = tuple(name for name in Options().attacks if name != "sqp")
-    return Options.make({**rest, "attacks": attacks})
-
-
 def _seed(seed: Any) -> int:
     if seed is None:
         return 0
@@ -317,8 +309,9 @@ class _Callback:
             return False
         self._last = event.iteration
         if self._wants_result:
-            intermediate = OptimizeResult({name: getattr(event, name) for name in ("fun", "maxcv", "nfev")})
-            intermediate["x"], intermediate["nit"] = event.x.copy(), event.iteration
+            intermediate = OptimizeResult()
+            intermediate.update(x=event.x.copy(), nit=event.iteration)
+            intermediate.update({name: getattr(event, name) for name in ("fun", "maxcv", "nfev", "ngev")})
             answer = self._callback(intermediate_result=intermediate)
         else:
             answer = self._callback(event.x.copy())

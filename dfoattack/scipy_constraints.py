@@ -16,7 +16,7 @@ from dfoattack.pointwise import PointVector
 from dfoattack.problem import Constraint
 from dfoattack.space import Box
 
-__all__ = ["as_box", "as_constraints", "equality_name", "gradients_complete"]
+__all__ = ["as_box", "as_constraints", "equality_name"]
 
 _DICT_KEYS = ("type", "fun", "jac", "args")
 
@@ -92,7 +92,7 @@ class Band:
         """Raise ProblemError unless the sides fit q values."""
         if self.lb.ndim and self.lb.shape != (q,):
             raise ProblemError(
-                f"`lb` and `ub` of {self.label} must be numbers or have shape (q,) with q = {q} values, got {self.lb.shape}."
+                f"`lb` and `ub` of {self.label} must be numbers or have shape (q,) with q = {q}, got {self.lb.shape}."
             )
 
     def _layout(self, q: int) -> _Columns:
@@ -138,11 +138,6 @@ def as_constraints(constraints: Any, n: int, eq_tol: float) -> tuple[Constraint,
     for i, entry in enumerate(entries):
         found += _converted(entry, i, n, eq_tol)
     return tuple(found)
-
-
-def gradients_complete(constraints: Iterable[Constraint]) -> bool:
-    """True iff every constraint has a gradient."""
-    return all(constraint.grad is not None for constraint in constraints)
 
 
 def equality_name(name: str, eq_tol: float) -> str:

@@ -17,8 +17,8 @@ from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result, build_result
-from dfoattack.transitions import Schedule, ask, improves, initial_state, make_setup, tell
 from dfoattack.state import SolverState
+from dfoattack.transitions import Schedule, ask, improves, initial_state, make_setup, tell
 from dfoattack.trials import Evaluations, Status, Trials
 
 
@@ -79,6 +79,7 @@ class Solver:
             journal=journal,
         )
         self._view = self.evaluator.view()
+        self._rng = self.state.rng.generator()
 
     @property
     def stop(self) -> StopReason | None:
@@ -98,7 +99,7 @@ class Solver:
 
         Raises `AskTellError` when the last trials were not told yet.
         """
-        self.state, trials = ask(self.setup, self.schedule, self.state, self._view)
+        self.state, trials = ask(self.setup, self.schedule, self.state, self._view, self._rng)
         return self._full(trials)
 
     @property
@@ -119,7 +120,9 @@ class Solver:
             raise AskTellError("`evaluate` was called although no trials are pending; call `ask` first.")
         return self.evaluator.run(self.state.pending.trials, lambda block: improves(self.state, block))
 
-    def tell(self, evaluations: Evaluations | npt.ArrayLike, constraints: npt.ArrayLike | None = None) -> StopReason | None:
+    def tell(
+        self, evaluations: Evaluations | npt.ArrayLike, constraints: npt.ArrayLike | None = None
+    ) -> StopReason | None:
         """Tell the answers to the pending trials.
 
         Parameters
@@ -150,13 +153,19 @@ class Solver:
         k = X.shape[0]
         values = np.asarray(f, dtype=np.float64)
         if values.shape != (k,):
-            raise AskTellError(f"`evaluations` must have shape (k,) with k = {k} (the pending trials), got {values.shape}.")
+            raise AskTellError(
+                f"`evaluations` must have shape (k,) with k = {k} (the pending trials), got {values.shape}."
+            )
         C = np.empty((k, 0)) if constraints is None else np.asarray(constraints, dtype=np.float64)
         C = C[:, None] if C.ndim == 1 else C
         if C.ndim != 2 or C.shape[0] != k:
-            raise AskTellError(f"`constraints` must have shape (k, p) with k = {k} (the pending trials), got {C.shape}.")
+            raise AskTellError(
+                f"`constraints` must have shape (k, p) with k = {k} (the pending trials), got {C.shape}."
+            )
         if bool(C.shape[1]) != bool(self.problem.constraints):
-            raise AskTellError(f"`constraints` must have a column for each of {len(self.problem.constraints)} constraints, got {C.shape}.")
+            raise AskTellError(
+                f"`constraints` must have a column for each of {len(self.problem.constraints)} constraints, got {C.shape}."
+            )
         bad = ~(np.isfinite(values) & np.isfinite(C).all(axis=1))
         status = np.where(bad, Status.NONFINITE, Status.OK).astype(np.int8)
         F = np.where(bad, np.inf, self.problem.sign * values)
@@ -173,7 +182,9 @@ class Solver:
             return tuple((f"{constraints[0].name}[{j}]", constraints[0].kind, constraints[0].tol) for j in range(p))
         return None
 
-    def result(self, reason: StopReason | None = None, seconds: Mapping[str, float] | None = None, store: str | None = None) -> Result:
+    def result(
+        self, reason: StopReason | None = None, seconds: Mapping[str, float] | None = None, store: str | None = None
+    ) -> Result:
         """The best so far, with counters, certificate and log."""
         return build_result(
             self.problem,
@@ -204,4 +215,3 @@ class Solver:
         self.state, rows = value
         self.evaluator.ledger.adopt(self.state.counters)
         self.evaluator.store.adopt(rows)
-

@@ -70,15 +70,18 @@ class RngState:
         s = rng.bit_generator.state
         return cls(int(s["state"]["state"]), int(s["state"]["inc"]), int(s["has_uint32"]), int(s["uinteger"]))
 
-    def generator(self) -> np.random.Generator:
-        bits = np.random.PCG64(0)
-        bits.state = {
+    def fill(self, rng: np.random.Generator) -> np.random.Generator:
+        """Put this state into a PCG64 generator; making a new one each time would cost more than what is drawn from it."""
+        rng.bit_generator.state = {
             "bit_generator": "PCG64",
             "state": {"state": self.state, "inc": self.inc},
             "has_uint32": self.has_uint32,
             "uinteger": self.uinteger,
         }
-        return np.random.Generator(bits)
+        return rng
+
+    def generator(self) -> np.random.Generator:
+        return self.fill(np.random.Generator(np.random.PCG64(0)))
 
 
 @dataclass(frozen=True)
@@ -215,4 +218,3 @@ class SolverState:
 
 def empty_cover(n: int) -> CoverState:
     return CoverState(np.empty((0, n)), np.empty(0), np.empty(0, dtype=np.int64))
-

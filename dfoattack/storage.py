@@ -10,7 +10,6 @@ it asks for must be those on file, bit by bit.
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 import time
@@ -18,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,16 +32,24 @@ from dfoattack.store_format import (
     check_format,
     connect,
     differences,
+    divergence,
     dumps,
     elapsed_seconds,
     guarded,
     packed,
     platform_versions,
+    point_rows,
     read_meta,
     reserve,
     unpacked,
 )
-from dfoattack.trials import Status
+
+if TYPE_CHECKING:
+    from dfoattack.journal import Journal
+
+    def _keeps_the_contract(file: RunFile) -> Journal:
+        return file
+
 
 __all__ = ["RunFile", "RunRecord"]
 
@@ -55,8 +62,7 @@ _POINT = (
     "INSERT INTO evaluations (call_id, iteration, step, status, f, x, c, on_mesh, told_at, note) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_STATUS_NAMES = tuple(status.name for status in Status)
-_RESERVED = ("format", "platform", "created", "finish")
+_RESERVED = ("format", "platform", "created", "finish", "extensions")
 
 
 class RunFile:
@@ -87,11 +93,9 @@ class RunFile:
         # The call without an answer; while `_inherited` an earlier session asked it, and it must be asked again.
         self._open: int | None = int(asked) if asked is not None and asked > self._told else None
         self._inherited = self._open is not None
-        cursor = connection.execute(
-            "INSERT INTO sessions (started, platform) VALUES (?, ?)",
-            (self._now(), dumps("platform", platform_versions())),
-        )
-        self._session = cursor.lastrowid
+        self._started = self._now()
+        row = (self._started, dumps("platform", platform_versions()))
+        self._session = connection.execute("INSERT INTO sessions (started, platform) VALUES (?, ?)", row).lastrowid
 
     # ---------------------------------------------------------------- life
 
@@ -164,12 +168,7 @@ class RunFile:
                 if damage != "ok":
                     raise sqlite3.DatabaseError(f"malformed: {damage}")
                 if expected is not None:
-                    lines = differences(read_meta(connection), expected)
-                    if lines:
-                        raise StoreError(
-                            f"The run file {str(file)!r} belongs to another run. {'; '.join(lines)}. "
-                            "Give the stored ones to resume it, or choose another file name for a new run."
-                        )
+                    _insist(file, connection, expected)
                 return cls(file, _tuned(connection))
             except BaseException:
                 connection.close()
@@ -181,6 +180,10 @@ class RunFile:
     def read(cls, path: str | os.PathLike[str]) -> RunRecord:
         """What is on file, without changing it; legal while the run goes on. See `RunRecord`."""
         return RunRecord.read(path)
+
+    def expect(self, expected: Mapping[str, Any]) -> None:
+        """Raise StoreError, listing what differs, unless `meta` holds these entries (the second half of `open`)."""
+        guarded(self.path, "read", lambda: _insist(self.path, self._connection, expected))
 
     def close(self) -> None:
         """Bring everything into the one file and close it; closing twice is legal, any other use afterwards is not."""
@@ -245,18 +248,9 @@ class RunFile:
         same = asked.startswith(z) if kind == "evaluate" and z else asked == z
         if stored_kind == kind and n == Z.shape[-1] and same:
             return
-        then, now = read_meta(self._connection).get("platform", {}), platform_versions()
-        changed = [
-            f"{key} {then.get(key)} then, {now.get(key)} now"
-            for key in sorted({*then, *now})
-            if then.get(key) != now.get(key)
-        ]
         old = np.frombuffer(z, dtype="<f8").reshape(-1, n) if n else np.empty((0, 0))
-        raise StoreError(
-            f"The replay diverged at call {number}: on file {_shown(stored_kind, old)}, asked now {_shown(kind, Z)} "
-            "(another version, a non-deterministic surrogate, or other options). Resume with the code, options and "
-            f"versions that wrote {str(self.path)!r}{': ' + '; '.join(changed) if changed else ''}, or begin a new run."
-        )
+        platform = read_meta(self._connection).get("platform", {})
+        raise divergence(self.path, number, (stored_kind, old), (kind, Z), platform)
 
     def _ask(self, kind: str, Z: FloatArray) -> None:
         z, now = Z.tobytes(), self._now()
@@ -300,7 +294,9 @@ class RunFile:
             )
         now = self._now()
         shapes, payload = packed(answer)
-        points = [] if X is None else self._points(number, now, answer, X, on_mesh, notes or {})
+        points: list[tuple[Any, ...]] = []
+        if X is not None:
+            points = point_rows((number, self._iteration, self._step), now, answer, X, on_mesh, notes or {})
 
         def write() -> None:
             connection = self._connection
@@ -318,27 +314,6 @@ class RunFile:
         guarded(self.path, "write to", write)
         self._open = None
         self._told, self._next = number, number + 1
-
-    def _points(
-        self,
-        number: int,
-        now: float,
-        answer: tuple[FloatArray, ...],
-        X: FloatArray,
-        on_mesh: BoolArray | None,
-        notes: Mapping[int, str],
-    ) -> list[tuple[Any, ...]]:
-        """Rows of the table `evaluations`."""
-        f, C, status = answer[0].tolist(), answer[1].astype("<f8", copy=False), answer[2].tolist()
-        full = X.astype("<f8", copy=False)
-        flags = [None] * len(f) if on_mesh is None else on_mesh.tolist()
-        rows = []
-        for i, value in enumerate(f):
-            name = _STATUS_NAMES[int(status[i])]
-            x, c, number_or_null = full[i].tobytes(), C[i].tobytes(), None if math.isnan(value) else value
-            row = (number, self._iteration, self._step, name, number_or_null, x, c, flags[i], now, notes.get(i))
-            rows.append(row)
-        return rows
 
     def trait(self, key: str) -> Any:
         """Return the fact kept by `set_trait`, None if there is none."""
@@ -358,6 +333,20 @@ class RunFile:
         """Keep how the run ended, JSON values (stop reason, message, certificate); a later session overwrites it."""
         self._set_meta("finish", dict(info))
 
+    @property
+    def extensions(self) -> tuple[float, ...]:
+        """Budgets the run was given after its first one, in order; a resumed run must take the same ones in turn."""
+        return tuple(float(budget) for budget in self.meta().get("extensions", ()))
+
+    def extend(self, budget: float) -> None:
+        """Note that the run goes on with a larger budget after its end; a budget noted before is not noted again."""
+        if float(budget) not in self.extensions:
+            self._set_meta("extensions", [*self.extensions, float(budget)])
+
+    def elapsed(self) -> float:
+        """Seconds that all sessions took, this one included."""
+        return self.elapsed_before + self._now() - self._started
+
     def _set_meta(self, key: str, value: Any) -> None:
         row = (key, dumps(key, value))
         guarded(
@@ -376,6 +365,15 @@ class RunFile:
         )
 
 
+def _insist(path: Path, connection: sqlite3.Connection, expected: Mapping[str, Any]) -> None:
+    lines = differences(read_meta(connection), expected)
+    if lines:
+        raise StoreError(
+            f"The run file {str(path)!r} belongs to another run. {'; '.join(lines)}. "
+            "Give the stored ones to resume it, or choose another file name for a new run."
+        )
+
+
 def _tuned(connection: sqlite3.Connection) -> sqlite3.Connection:
     """With NORMAL a commit survives the death of the process; a power cut may cost the last ones, never the file."""
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -385,9 +383,3 @@ def _tuned(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 def _today() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _shown(kind: str, Z: FloatArray) -> str:
-    points = "1 point" if len(Z) == 1 else f"{len(Z)} points"
-    first = f", first {np.array2string(Z[0], threshold=6, precision=17, max_line_width=10**6)}" if Z.size else ""
-    return f"`{kind}` of {points}{first}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sqlite3
@@ -13,8 +14,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dfoattack._typing import FloatArray
+from dfoattack._typing import BoolArray, FloatArray
 from dfoattack.errors import StoreError
+from dfoattack.trials import Status
 
 FORMAT = 1
 APPLICATION_ID = 0x64666F61  # "dfoa"
@@ -32,6 +34,7 @@ CREATE TABLE evaluations (
 );
 """
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_STATUS_NAMES = tuple(status.name for status in Status)
 _SHOWN = 60  # characters of a value in a message
 
 T = TypeVar("T")
@@ -148,6 +151,26 @@ def unpacked(shapes: str, payload: bytes) -> tuple[FloatArray, ...]:
     return tuple(arrays)
 
 
+def point_rows(
+    label: tuple[int, int, str],
+    now: float,
+    answer: tuple[FloatArray, ...],
+    X: FloatArray,
+    on_mesh: BoolArray | None,
+    notes: Mapping[int, str],
+) -> list[tuple[Any, ...]]:
+    """Rows of `evaluations`: `answer` begins with f (q,), C (q, p), status (q,); label is call, iteration, step."""
+    f, C, status = answer[0].tolist(), answer[1].astype("<f8", copy=False), answer[2].tolist()
+    full = X.astype("<f8", copy=False)
+    flags = [None] * len(f) if on_mesh is None else on_mesh.tolist()
+    rows = []
+    for i, value in enumerate(f):
+        number = None if math.isnan(value) else value  # SQLite has no NaN
+        x, c = full[i].tobytes(), C[i].tobytes()
+        rows.append((*label, _STATUS_NAMES[int(status[i])], number, x, c, flags[i], now, notes.get(i)))
+    return rows
+
+
 # ---------------------------------------------------------------- meta
 
 
@@ -177,6 +200,33 @@ def differences(stored: Any, given: Any, name: str = "") -> list[str]:
         return []
     same = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     return [f"{name}: stored {_part(old, same)}, given {_part(new, same)}"]
+
+
+def divergence(
+    path: Path,
+    number: int,
+    stored: tuple[str, FloatArray],
+    asked: tuple[str, FloatArray],
+    platform_then: Mapping[str, str],
+) -> StoreError:
+    """The error for a replay that asks for something else than what is on file; each call as (kind, points)."""
+    now = platform_versions()
+    changed = [
+        f"{key} {platform_then.get(key)} then, {now.get(key)} now"
+        for key in sorted({*platform_then, *now})
+        if platform_then.get(key) != now.get(key)
+    ]
+    return StoreError(
+        f"The replay diverged at call {number}: on file {_shown(*stored)}, asked now {_shown(*asked)} (another "
+        "version, a non-deterministic surrogate, or other options). Resume with the code, options and versions that "
+        f"wrote {str(path)!r}{': ' + '; '.join(changed) if changed else ''}, or begin a new run."
+    )
+
+
+def _shown(kind: str, Z: FloatArray) -> str:
+    points = "1 point" if len(Z) == 1 else f"{len(Z)} points"
+    first = np.array2string(Z[0], threshold=6, precision=17, max_line_width=10**6) if Z.size else ""
+    return f"`{kind}` of {points}{', first ' if first else ''}{first}"
 
 
 def _part(text: str, place: int) -> str:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dfoattack import starts
 from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.attacks import by_name
 from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.barrier import (
+    FULL,
     Barrier,
     Columns,
-    Success,
+    beats,
     end_of_iteration,
     measured,
     poll_centres,
@@ -28,7 +30,7 @@ from dfoattack.barrier import (
     with_points,
     with_range,
 )
-from dfoattack.cache import History
+from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError
 from dfoattack.kernels import covering as covering_kernels
 from dfoattack.mesh import Mesh, first_frame
@@ -84,7 +86,9 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         raise OptionError("`f_target` must be a number, got nan.")
     size = options.frame_size_init
     if isinstance(size, tuple) and len(size) != problem.n:
-        raise OptionError(f"`frame_size_init` must have one value or n = {problem.n} (from the space), got {len(size)}.")
+        raise OptionError(
+            f"`frame_size_init` must have one value or n = {problem.n} (from the space), got {len(size)}."
+        )
     quota = options.covering_quota
     if quota is None:
         quota = int(min(1000.0, limit / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
@@ -119,50 +123,50 @@ def initial_state(setup: Setup, seed: int) -> SolverState:
 # --------------------------------------------------------------------------------------------------------------------- ask
 
 
-def ask(setup: Setup, schedule: Schedule, state: SolverState, view: View | None) -> tuple[SolverState, Trials]:
+def ask(
+    setup: Setup, schedule: Schedule, state: SolverState, view: View | None, rng: np.random.Generator
+) -> tuple[SolverState, Trials]:
     """The next trial points, and the state that remembers having asked for them.
 
-    No trials and `state.stop` set: the run has ended. Raises `AskTellError` while an earlier ask was not told.
+    No trials and `state.stop` set: the run has ended. `rng` is only a vessel (a PCG64 generator): its state is overwritten by that
+    of `state` first. Raises `AskTellError` while an earlier ask was not told.
     """
     if state.pending is not None:
         raise AskTellError("`ask` was called twice without `tell`; tell the evaluations of the pending trials first.")
-    last_with_points = state.iteration
+    state.rng.fill(rng)
+    first_iteration, size = state.iteration, state.history.size
     while True:
-        state = replace(state, stop=state.stop or stop_reason(setup, state))
-        if state.stop is not None:
-            return state, Trials.empty(np.zeros(setup.n), START)
+        stop = state.stop or stop_reason(setup, state)
+        if stop is not None:
+            return evolve(state, stop=stop, rng=RngState.of(rng)), Trials.empty(np.zeros(setup.n), START)
         if state.queue.shape[0]:
-            return _ask_starts(setup, state)
+            return _ask_starts(setup, evolve(state, rng=RngState.of(rng)))
         if state.stage >= len(schedule.steps):
-            state = _end_iteration(setup, state)
-            if state.iteration - last_with_points > EMPTY_ITERATIONS_MAX:
-                state = replace(state, stop=StopReason.FRAME if setup.continuous else StopReason.LATTICE)
+            state = _end_iteration(setup, state, rng)
+            if state.iteration - first_iteration > EMPTY_ITERATIONS_MAX:
+                state = evolve(state, stop=StopReason.FRAME if setup.continuous else StopReason.LATTICE)
             continue
-        rng = state.rng.generator()
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
-        state = replace(state, rng=RngState.of(rng))
-        fresh = _fresh(state.history, proposal)
-        if fresh.shape[0]:
-            return _asked(setup, state, step, proposal, fresh)
-        nothing = Outcome(proposal.memo, state.history.size, state.history.size)
-        state = replace(step.update(setup, state, nothing), stage=state.stage + 1)
+        fresh = _fresh(state.history, proposal.X)
+        if fresh:
+            return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)
+        state = evolve(step.update(setup, state, Outcome(proposal.memo, size, size)), stage=state.stage + 1)
 
 
-def _fresh(history: History, proposal: Proposal) -> IntArray:
-    """Rows of the proposal that are new: neither evaluated before nor twice in the proposal."""
+def _fresh(history: History, X: FloatArray) -> list[int]:
+    """Rows of X (k, n) that are new: neither evaluated before nor twice in X."""
     seen: set[bytes] = set()
     rows = []
-    for i, x in enumerate(proposal.X):
-        key = (x + 0.0).tobytes()
-        if key not in seen and history.find(x) < 0:
+    for i, key in enumerate(point_keys(X)):
+        if key not in seen and history.find_key(key) < 0:
             seen.add(key)
             rows.append(i)
-    return np.array(rows, dtype=np.int64)
+    return rows
 
 
 def _asked(
-    setup: Setup, state: SolverState, step: Step, proposal: Proposal, rows: IntArray
+    setup: Setup, state: SolverState, step: Step, proposal: Proposal, rows: list[int]
 ) -> tuple[SolverState, Trials]:
     options, origins = setup.options, proposal.origins[rows]
     trials = Trials(
@@ -173,23 +177,23 @@ def _asked(
         proposal.block or options.block_size,
         options.opportunistic and proposal.opportunistic,
     )
-    return replace(state, pending=Pending(trials, origins, proposal.memo)), trials
+    return evolve(state, pending=Pending(trials, origins, proposal.memo)), trials
 
 
 def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
     X = state.queue
-    fresh = _fresh(state.history, Proposal.around(X, X[0], True))
+    fresh = _fresh(state.history, X)
     X = X[fresh]
     if not X.shape[0]:
         return ask_nothing_new(setup, state)
     given = state.drawn == 0 and not state.runs
     trials = Trials(X, START, np.full(X.shape[0], True), X[0], setup.options.block_size, not given)
-    return replace(state, pending=Pending(trials, X, None)), trials
+    return evolve(state, pending=Pending(trials, X, None)), trials
 
 
 def ask_nothing_new(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
     """All queued start points are known already: only a lattice can run out of points."""
-    return replace(state, queue=state.queue[:0], stop=StopReason.LATTICE), Trials.empty(np.zeros(setup.n), START)
+    return evolve(state, queue=state.queue[:0], stop=StopReason.LATTICE), Trials.empty(np.zeros(setup.n), START)
 
 
 # -------------------------------------------------------------------------------------------------------------------- tell
@@ -197,11 +201,7 @@ def ask_nothing_new(setup: Setup, state: SolverState) -> tuple[SolverState, Tria
 
 def improves(state: SolverState, evaluations: Evaluations) -> bool:
     """Whether a block holds a full success against the present incumbents: what ends an opportunistic step."""
-    barrier = state.barrier
-    if barrier.columns is None and evaluations.C.shape[1]:
-        return False
-    F, H, HE, _ = measured(barrier, evaluations)
-    return bool(np.any(success_types(barrier, state.history, F, H, HE) == Success.FULL))
+    return beats(state.barrier, state.history, evaluations)
 
 
 def tell(
@@ -220,9 +220,11 @@ def tell(
     if pending is None:
         raise AskTellError("`tell` was called although no trials are pending; call `ask` first.")
     if len(evaluations) != len(pending.trials):
-        raise AskTellError(f"`evaluations` must have one row a trial, {len(pending.trials)} rows, got {len(evaluations)}.")
+        raise AskTellError(
+            f"`evaluations` must have one row a trial, {len(pending.trials)} rows, got {len(evaluations)}."
+        )
     run = np.flatnonzero(evaluations.run)
-    told = evaluations.take(run)
+    told = evaluations if run.shape[0] == len(evaluations) else evaluations.take(run)
     before = _with_columns(state, told, columns)
     starting = state.queue.shape[0] > 0
     F, H, HE, V = measured(before.barrier, told)
@@ -231,7 +233,7 @@ def tell(
     code = 0 if starting else state.stage + 1
     history = before.history.extended(told.X, told.F, F, H, HE, V, told.C, told.status, code, state.iteration)
     barrier = with_range(with_points(before.barrier, history, first), F, 2 * setup.n + 1)
-    after = replace(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
+    after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
     after = _with_best(after, first)
     if starting:
         return _start_run(setup, _with_pool(after, told.X))
@@ -239,11 +241,11 @@ def tell(
     step = schedule.steps[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
-        after = replace(after, cover=replace(after.cover, since=0))
+        after = evolve(after, cover=evolve(after.cover, since=0))
     after = _with_success(after, step, outcome, pending.origins[run], refine)
     ends = step.ends_iteration(setup, after, outcome)
     after = _with_pool(step.update(setup, after, outcome), told.X)
-    return replace(after, stage=len(schedule.steps) if ends else state.stage + 1)
+    return evolve(after, stage=len(schedule.steps) if ends else state.stage + 1)
 
 
 def _with_columns(
@@ -259,7 +261,7 @@ def _with_columns(
     extreme = np.array([c[1] == "extreme" for c in columns], dtype=bool)
     scale = np.maximum(1.0, np.abs(told.C[told.ok][0]))
     phase = 1 if extreme.any() else 2
-    return replace(state, barrier=replace(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
+    return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
 
 
 def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
@@ -269,7 +271,7 @@ def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
         return state
     d2 = cover.d2.copy()
     covering_kernels.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
-    return replace(state, cover=replace(cover, d2=d2))
+    return evolve(state, cover=evolve(cover, d2=d2))
 
 
 def _with_best(state: SolverState, first: int) -> SolverState:
@@ -278,10 +280,11 @@ def _with_best(state: SolverState, first: int) -> SolverState:
     run = state.barrier
     if run.phase == 2 and run.feas >= 0 and (feas < 0 or history.F[run.feas] < history.F[feas]):
         feas = run.feas
-    for row in range(first, state.history.size):
-        if history.V[row] > 0.0 and (inf < 0 or history.V[row] < history.V[inf]) and np.isfinite(history.V[row]):
-            inf = row
-    return replace(state, best_feas=feas, best_inf=inf)
+    least = float(history.V[inf]) if inf >= 0 else math.inf
+    for row, violation in enumerate(history.V[first : state.history.size].tolist(), first):
+        if 0.0 < violation < least:
+            inf, least = row, violation
+    return evolve(state, best_feas=feas, best_inf=inf)
 
 
 def _drop_small_gains(
@@ -292,7 +295,7 @@ def _drop_small_gains(
     Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
     """
     mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
-    if mesh is None or barrier.phase == 1:
+    if mesh is None or barrier.phase == 1 or on_mesh.all() or not types.any():
         return False
     share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
     small = False
@@ -367,8 +370,8 @@ def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: Flo
     move, grow = state.move, state.grow
     if outcome.improved:
         move = state.history.X[outcome.row] - origins[outcome.row - outcome.first]
-        grow = outcome.success == Success.FULL and step.enlarges
-    return replace(state, success=success, move=move, grow=grow, refine=state.refine or refine)
+        grow = outcome.success == FULL and step.enlarges
+    return evolve(state, success=success, move=move, grow=grow, refine=state.refine or refine)
 
 
 # ---------------------------------------------------------------------------------------------------------- iteration, runs
@@ -377,26 +380,26 @@ def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: Flo
 def _start_run(setup: Setup, state: SolverState) -> SolverState:
     """After start points were evaluated: set the mesh round the best of them, or draw a design when none could be used."""
     options = setup.options
-    state = replace(state, queue=state.queue[:0])
+    state = evolve(state, queue=state.queue[:0])
     if state.centre < 0:
         limit = START_DESIGN_MAX * (setup.n + 1)
         if state.drawn >= limit:
-            return replace(state, stop=StopReason.FRAME if state.runs else StopReason.START_FAILED)
+            return evolve(state, stop=StopReason.FRAME if state.runs else StopReason.START_FAILED)
         rng = state.rng.generator()
         around = state.history.X[0] if state.history.size else None
         queue = starts.design(setup, rng, min(8, limit - state.drawn), around)
-        return replace(state, queue=queue, rng=RngState.of(rng), drawn=state.drawn + queue.shape[0])
+        return evolve(state, queue=queue, rng=RngState.of(rng), drawn=state.drawn + queue.shape[0])
     x = state.history.X[state.centre]
     if options.frame_size_init is None:
         request = first_frame(x, setup.lower, setup.upper)
     else:
         request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
     mesh = Mesh.start(request, setup.granularity, x, None if state.mesh is None else state.mesh.scale)
-    return _next_iteration(replace(state, mesh=mesh, drawn=0))
+    return _next_iteration(evolve(state, mesh=mesh, drawn=0))
 
 
 def _next_iteration(state: SolverState) -> SolverState:
-    return replace(
+    return evolve(
         state,
         iteration=state.iteration + 1,
         stage=0,
@@ -405,22 +408,22 @@ def _next_iteration(state: SolverState) -> SolverState:
         kept=None,
         grow=False,
         inf_before=state.barrier.inf,
-        moved=state.grow and state.success == Success.FULL,
+        moved=state.grow and state.success == FULL,
     )
 
 
-def _end_iteration(setup: Setup, state: SolverState) -> SolverState:
+def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
     """Sizes, thresholds and convergence after the last step of an iteration."""
     mesh = state.mesh
     if mesh is None:
-        return replace(state, stop=StopReason.LATTICE)
+        return evolve(state, stop=StopReason.LATTICE)
     barrier = end_of_iteration(state.barrier, state.history, state.success, state.inf_before)
-    state = replace(state, barrier=barrier)
+    state = evolve(state, barrier=barrier)
     x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
     floored = False
     if state.success and state.floored and state.move is not None:
         mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
-    elif state.success == Success.FULL and state.grow and state.move is not None:
+    elif state.success == FULL and state.grow and state.move is not None:
         mesh = mesh.enlarged(state.move, x)
     elif state.success:
         mesh = mesh.moved(x)
@@ -428,28 +431,26 @@ def _end_iteration(setup: Setup, state: SolverState) -> SolverState:
         at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
         floored = at_end and not state.refine
         mesh = mesh if floored else mesh.refined(x)
-    state = _next_iteration(replace(state, mesh=mesh, floored=floored))
+    state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
     done = state.cover.since >= setup.quota or state.cover.exhausted
-    return _restart(setup, state) if floored and done else state
+    return _restart(setup, state, rng) if floored and done else state
 
 
-def _restart(setup: Setup, state: SolverState) -> SolverState:
+def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
     """The local run has converged: begin another one far from everything evaluated, or stop."""
     frame = state.mesh.size if state.mesh is not None else 0.0
     run = LocalRun(state.barrier.start, state.history.size, state.barrier.feas, state.barrier.inf, frame)
-    state = replace(state, runs=(*state.runs, run))
+    state = evolve(state, runs=(*state.runs, run))
     if not setup.options.restarts or not math.isfinite(setup.budget):
-        return replace(state, stop=StopReason.FRAME)
-    rng = state.rng.generator()
+        return evolve(state, stop=StopReason.FRAME)
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
     queue = starts.restart_point(setup, rng, state.history.X, scale)
-    return replace(
+    return evolve(
         state,
         queue=queue,
-        rng=RngState.of(rng),
         barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
         attack=AttackState(setup.options.attack_radius_init),
-        cover=replace(empty_cover(setup.n), window=state.cover.window),
+        cover=evolve(empty_cover(setup.n), window=state.cover.window),
         floored=False,
         move=None,
         moved=False,

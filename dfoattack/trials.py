@@ -23,6 +23,9 @@ class Status(IntEnum):
     NOT_RUN = 4  # never asked: budget spent, or an earlier block of an opportunistic list succeeded
 
 
+OK, NOT_RUN = int(Status.OK), int(Status.NOT_RUN)  # reading an enum member costs more than the comparison it is for
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """What a run has cost so far, in points.

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from benchmarks.counting import Log
+    from benchmarks.log import Log
     from dfoattack.problem import Problem
 
 __all__ = ["SOLVERS", "Solver", "load", "names"]

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 
 import cma
 import numpy as np
+from cma import constraints_handler
+from cma.logger import LoggerDummy
 
 from benchmarks.baselines.restarts import run_restarted
-from benchmarks.counting import Columns, Counter, Log, columns
+from benchmarks.columns import Columns, columns
+from benchmarks.counting import Counter
+from benchmarks.log import Log
 from benchmarks.starts import generator
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ CONFIGURATION = (
     "box, sigma 0.2, pycma's bound transformation; above 20 constraint columns the largest of each named constraint; "
     "random restarts, population doubled at each"
 )
+# pycma's own way to keep its augmented Lagrangian from writing files into the working directory.
+constraints_handler._Logger = LoggerDummy
+
 COLUMN_LIMIT = 20
 SIGMA = 0.2
 # pycma wants the start strictly inside its bounds; in units of the box.
@@ -73,5 +80,11 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
 
 def _strategy(u0: FloatArray, low: FloatArray, high: FloatArray, k: int, seed: int) -> cma.CMAEvolutionStrategy:
     population = int(4 + 3 * np.log(u0.shape[0])) * 2**k
-    options = {"bounds": [list(low), list(high)], "seed": seed, "verbose": -9, "popsize": min(population, 4096)}
+    options = {
+        "bounds": [list(low), list(high)],
+        "seed": seed,
+        "verbose": -9,
+        "verb_log": 0,
+        "popsize": min(population, 4096),
+    }
     return cma.CMAEvolutionStrategy(u0, SIGMA, options)

@@ -9,7 +9,9 @@ import numpy as np
 from scipy.optimize import Bounds, NonlinearConstraint
 
 from benchmarks.baselines.restarts import run_restarted
-from benchmarks.counting import Columns, Counter, Log, columns
+from benchmarks.columns import Columns, columns
+from benchmarks.counting import Counter
+from benchmarks.log import Log
 
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dfoattack as da
-from benchmarks.counting import Counter, Log
+from benchmarks.counting import Counter
+from benchmarks.log import Log
 
 if TYPE_CHECKING:
     from dfoattack.problem import Problem

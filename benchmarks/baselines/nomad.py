@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.baselines.restarts import run_restarted
-from benchmarks.counting import Columns, Counter, LimitReached, Log, columns
+from benchmarks.columns import Columns, columns
+from benchmarks.counting import Counter, LimitReached
+from benchmarks.log import Log
 from benchmarks.starts import generator
 
 if TYPE_CHECKING:

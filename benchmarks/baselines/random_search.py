@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.counting import Counter, LimitReached, Log
+from benchmarks.counting import Counter, LimitReached
+from benchmarks.log import Log
 from benchmarks.starts import generator, start, uniform
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.counting import Counter, LimitReached, Log
+from benchmarks.counting import Counter, LimitReached
+from benchmarks.log import Log
 from benchmarks.starts import start
 
 if TYPE_CHECKING:

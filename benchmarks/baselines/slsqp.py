@@ -13,7 +13,9 @@ import numpy as np
 from scipy.optimize import Bounds, minimize
 
 from benchmarks.baselines.restarts import run_restarted
-from benchmarks.counting import Columns, Counter, Log, columns
+from benchmarks.columns import Columns, columns, grouped
+from benchmarks.counting import Counter
+from benchmarks.log import Log
 
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
@@ -72,8 +74,8 @@ def _local_differences(counter: Counter) -> Local:
 
 def _affordable(counter: Counter, z: FloatArray) -> Columns:
     """All columns where their Jacobian costs at most twice that of the grouped ones, else the grouped ones."""
-    grouped, p = columns(counter, 0), counter.problem.p or 0
-    return columns(counter, p) if min(p, counter.outputs_of(z)) <= 2 * grouped.q else grouped
+    p = counter.problem.p or 0
+    return columns(counter, p if min(p, counter.outputs_of(z)) <= 2 * grouped(counter).q else 0)
 
 
 def _solve(counter: Counter, z: FloatArray, chosen: Columns, gradient: Any, jacobian: Any) -> None:

@@ -23,6 +23,8 @@ class Rows:
 
     def __init__(self, p: int, n: int) -> None:
         self.J: FloatArray = np.zeros((p, n))
+        self.all = True
+        self.paid = np.zeros(p, dtype=np.bool_)
         self.known: BoolArray = np.zeros(p, dtype=np.bool_)
         self.exact: BoolArray = np.zeros(p, dtype=np.bool_)
 
@@ -30,6 +32,7 @@ class Rows:
         """Store exact rows (q, n) of the present point."""
         self.J[rows] = values
         self.known[rows] = True
+        self.paid[rows] = True
         self.exact[rows] = True
 
     def move(self, step: FloatArray, change: FloatArray) -> None:
@@ -44,7 +47,8 @@ class Rows:
         self.exact &= right
         curved = ~right
         self.J[curved] += np.outer(error[curved], step) / length
-        self.known |= curved
+        if self.all: self.known |= curved
+
     def secant(self, step, change):
         length = float(step @ step)
         if length == 0.0:
@@ -52,4 +56,4 @@ class Rows:
         error = change - self.J @ step
         c = ~self.exact
         self.J[c] += np.outer(error[c], step) / length
-        self.known |= c
+        if self.all: self.known |= c

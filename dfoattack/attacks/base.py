@@ -152,9 +152,7 @@ class AttackOperator(ABC):
     whole_box: ClassVar[bool] = False  # True: a polish; the step passes a radius that covers the box (+inf is legal)
 
     @final
-    def __call__(
-        self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator
-    ) -> Displacements:
+    def __call__(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         """Propose displacements round the centres.
 
         Parameters
@@ -205,7 +203,9 @@ class AttackOperator(ABC):
         if radii.ndim != 1 or radii.size == 0 or not np.all(radii > 0.0):
             raise ValueError(f"`radii` must be a non-empty vector of numbers > 0, got {radii}.")
         if not self.whole_box and not np.all(np.isfinite(radii)):
-            raise ValueError(f"`radii` must be finite for the operator {self.name!r}, which stays in a ball, got {radii}.")
+            raise ValueError(
+                f"`radii` must be finite for the operator {self.name!r}, which stays in a ball, got {radii}."
+            )
 
     def _checked(self, target: Target, found: Displacements) -> Displacements:
         b, n = target.X.shape

@@ -9,7 +9,15 @@ import numpy as np
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View, realise, violation
 from dfoattack.attacks.goals import Plan, plan
-from dfoattack.attacks.projection import cube, project_l2, project_linf, steepest_l2, steepest_linf, two_goal_l2, two_goal_linf
+from dfoattack.attacks.projection import (
+    cube,
+    project_l2,
+    project_linf,
+    steepest_l2,
+    steepest_linf,
+    two_goal_l2,
+    two_goal_linf,
+)
 
 
 class PGD(AttackOperator):

@@ -40,7 +40,13 @@ class SignLadder(AttackOperator):
             a, b = target.lower - x, target.upper - x
             for radius in radii:
                 lo, hi = cube(float(radius), target.weights, a, b)
-                rows.append((_step(goals.g_f[i], goals.g_h[i], bool(goals.guarded[i]), bool(goals.infeasible[i]), lo, hi), i, float(radius)))
+                rows.append(
+                    (
+                        _step(goals.g_f[i], goals.g_h[i], bool(goals.guarded[i]), bool(goals.infeasible[i]), lo, hi),
+                        i,
+                        float(radius),
+                    )
+                )
         return Displacements.from_rows(target.X.shape[1], rows, goals.g_f)
 
 

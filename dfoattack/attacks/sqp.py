@@ -6,19 +6,21 @@ different: a Jacobian row costs a vjp, so only rows that the subproblem leans on
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import FloatArray
 from dfoattack.attacks._rows import Rows
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View, realise
 from dfoattack.attacks.qp import QpSolution, solve_qp
 
-import os
-P = dict(first=0.1, grow=10.0, wall=0.9, cut=0.1, newcap=3, scale='yy', smin=1e-2, smax=1e2, damp=0.2, guard=1, restore=1)
-P.update(eval(os.environ.get("SQPP","{}")))
+P = dict(
+    first=0.1, grow=10.0, wall=0.9, cut=0.1, newcap=3, scale="yy", smin=1e-2, smax=1e2, damp=0.2, guard=1, restore=1
+)
+P.update(eval(os.environ.get("SQPP", "{}")))
 DEBUG = bool(os.environ.get("SQPD"))
 
 
@@ -101,8 +103,9 @@ class _Polish:
         B = np.eye(n) * (np.linalg.norm(g) / P["first"] if np.any(g) else 1.0)
         fresh_B = True
         rows = Rows(p, n)
+        rows.all = bool(P['guard'])
         mu = np.zeros(p)
-        margin = 1e-9
+        margin = P['margin']
         delta = np.inf
         F0 = cur.F
         fails = 0
@@ -122,20 +125,23 @@ class _Polish:
             gd = float(g @ d)
             pred = -(gd + 0.5 * d @ B @ d) + float(lam @ viol)
             if DEBUG:
-                print(f"it {it} F {cur.F:.10g} viol {true_viol:.2e} |d| {np.max(np.abs(d)):.2e} gd {gd:.2e} pred {pred:.2e} relaxed {sol.relaxed:.1e} act {np.flatnonzero(lam>0)} passes {view.passes} vjps {view.vjps}")
-            if abs(gd) + float(lam @ np.abs(np.minimum(c,0)))*0 <= op.accuracy * fscale or np.max(np.abs(d)) < 1e-12:
+                print(
+                    f"it {it} F {cur.F:.10g} viol {true_viol:.2e} |d| {np.max(np.abs(d)):.2e} gd {gd:.2e} pred {pred:.2e} relaxed {sol.relaxed:.1e} act {np.flatnonzero(lam > 0)} passes {view.passes} vjps {view.vjps}"
+                )
+            if abs(gd) + float(lam @ np.abs(np.minimum(c, 0))) * 0 <= op.accuracy * fscale or np.max(np.abs(d)) < 1e-12:
                 if true_viol <= 0:
                     break
                 if np.max(np.abs(d)) < 1e-12 or true_viol < 1e-6:
                     margin = max(10 * margin, 2 * true_viol)
-                    if margin > 1e-5: break
+                    if margin > 1e-5:
+                        break
             mu = np.maximum(lam, 0.5 * (mu + lam))
             new = self.search(cur, rows, B, g, c, d, mu, sol, fs, margin, lo, hi)
             if new is None:
                 fails += 1
                 if fails > 1 or not view.affords(1, 2):
                     break
-                B = np.eye(n) * max(np.linalg.norm(g) / P["first"]*10, 1e-8)
+                B = np.eye(n) * max(np.linalg.norm(g) / P["first"] * 10, 1e-8)
                 fresh_B = True
                 continue
             if isinstance(new, str):
@@ -145,14 +151,17 @@ class _Polish:
             rows.move((new.d - cur.d) / s, new.c - cur.c)
             if P["restore"] and np.max(new.c, initial=-1) > 0 and np.any(lam > 0) and view.affords(0, 1):
                 c1 = new.c + margin
-                work = np.flatnonzero(rows.known)
+                work = np.flatnonzero(rows.paid)
                 lo1, hi1 = np.minimum((self.a - new.d) / s, 0), np.maximum((self.b - new.d) / s, 0)
                 sol1 = solve_qp(B, np.zeros(n), rows.J[work], -c1[work], lo1, hi1)
                 if sol1 is not None and sol1.relaxed == 0:
                     new1 = self.visit(np.clip(new.d + sol1.d * s, self.a, self.b))
                     rows.secant(sol1.d, new1.c - new.c)
-                    m_ = lambda pt: fs * pt.F + float(mu @ np.maximum(pt.c + margin, 0.0)) if np.isfinite(pt.F) else np.inf
-                    if DEBUG: print("   restore", new1.F, new1.c.max(), m_(new1) - m_(new))
+                    m_ = lambda pt: (
+                        fs * pt.F + float(mu @ np.maximum(pt.c + margin, 0.0)) if np.isfinite(pt.F) else np.inf
+                    )
+                    if DEBUG:
+                        print("   restore", new1.F, new1.c.max(), m_(new1) - m_(new))
                     if m_(new1) <= m_(new):
                         rows.move((new1.d - new.d) / s, new1.c - new.c)
                         new = new1
@@ -166,20 +175,20 @@ class _Polish:
                 break
             y = g_new - g + lam @ (rows.J - J_old)
             B, fresh_B = bfgs(B, step, y, fresh_B)
-            delta = P["grow"] * max(np.max(np.abs(step)), P["first"]*.1)
+            delta = P["grow"] * max(np.max(np.abs(step)), P["first"] * 0.1)
             cur, g = new, g_new
             fails = 0
         return self.candidates(cur, rows)
 
     def want_violated(self, cur, rows, c):
-        new = np.flatnonzero((c > 0) & ~rows.known)
+        new = np.flatnonzero((c > 0) & ~rows.paid)
         if new.size:
             order = new[np.argsort(-c[new], kind="stable")]
             self.fetch(cur, rows, np.sort(order[: P["newcap"]]))
 
     def subproblem(self, cur, rows, B, g, c, lo, hi):
         for _ in range(20):
-            work = np.flatnonzero(rows.known)
+            work = np.flatnonzero(rows.paid | (rows.known & (c <= 0)))
             sol = solve_qp(B, g, rows.J[work], -c[work], lo, hi)
             if sol is None:
                 return None
@@ -210,15 +219,17 @@ class _Polish:
                 alpha *= 0.25
                 continue
             # walls: rows outside the subproblem that the step ran into
-            hit = np.flatnonzero((trial.c > 0) & (~rows.exact if P['guard'] else ~rows.known))
+            hit = np.flatnonzero((trial.c > 0) & (~rows.exact if P["guard"] else ~rows.known))
             if hit.size:
                 frac = -np.minimum(c[hit], 0) / (trial.c[hit] + margin - np.minimum(c[hit], 0))
                 f = float(np.min(frac))
-                if DEBUG: print("   wall", alpha, f, hit.size, trial.c[hit].max())
+                if DEBUG:
+                    print("   wall", alpha, f, hit.size, trial.c[hit].max())
                 if f < P["wall"]:
                     if P["guard"]:
-                        rows.secant(alpha*d, trial.c - cur.c)
-                        if f < P["cut"]: return "again"
+                        rows.secant(alpha * d, trial.c - cur.c)
+                        if f < P["cut"]:
+                            return "again"
                         alpha *= f
                         continue
                     if f < P["cut"]:
@@ -229,17 +240,24 @@ class _Polish:
                     alpha *= f
                     continue
             mt = merit(trial)
-            if DEBUG: print("   trial", alpha, trial.F, trial.c.max(initial=-1), mt - m0, slope)
+            if DEBUG:
+                print("   trial", alpha, trial.F, trial.c.max(initial=-1), mt - m0, slope)
             if mt <= m0 + 1e-4 * alpha * slope + noise:
                 return trial
             if alpha == 1.0 and not tried_soc and np.any(np.maximum(trial.c + margin, 0) > np.maximum(c, 0)):
                 tried_soc = True
-                work = np.flatnonzero(rows.known)
+                work = np.flatnonzero(rows.paid)
                 rhs = -(trial.c[work] + margin - rows.J[work] @ d)
                 soc = solve_qp(B, g, rows.J[work], rhs, lo, hi)
-                if soc is not None and soc.relaxed == 0 and np.linalg.norm(soc.d - d) <= 1.0 * np.linalg.norm(d) and self.view.affords(0, 1):
+                if (
+                    soc is not None
+                    and soc.relaxed == 0
+                    and np.linalg.norm(soc.d - d) <= 1.0 * np.linalg.norm(d)
+                    and self.view.affords(0, 1)
+                ):
                     second = self.visit(np.clip(cur.d + soc.d * s, self.a, self.b))
-                    if DEBUG: print("   soc", second.F, second.c.max(initial=-1), merit(second) - m0)
+                    if DEBUG:
+                        print("   soc", second.F, second.c.max(initial=-1), merit(second) - m0)
                     if merit(second) <= m0 + 1e-4 * slope + noise:
                         return second
             if -alpha * slope <= 1e-13 * abs(m0):
@@ -262,7 +280,8 @@ def bfgs(B, s, y, fresh):
     sy = float(s @ y)
     ss = float(s @ s)
     yy = float(y @ y)
-    if ss == 0: return B, fresh
+    if ss == 0:
+        return B, fresh
     b0 = float(np.trace(B)) / s.size
     if fresh:
         mode = P["scale"]

@@ -51,13 +51,13 @@ def bounded_distance(A: FloatArray, i: int, B: FloatArray, j: int, weight: Float
         t3 = (A[i, m + 3] - B[j, m + 3]) * weight[m + 3]
         total += (t0 * t0 + t1 * t1) + (t2 * t2 + t3 * t3)
         if total > limit:
-            return total
+            return float(total)
         m += 4
     while m < n:
         t0 = (A[i, m] - B[j, m]) * weight[m]
         total += t0 * t0
         m += 1
-    return total
+    return float(total)
 
 
 @kernel

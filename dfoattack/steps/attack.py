@@ -8,11 +8,12 @@ points never touch the mesh, and an operator that fails sleeps longer and longer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, Target, View
 from dfoattack.barrier import Columns, poll_centres
 from dfoattack.kernels import mesh as kernels
@@ -103,7 +104,7 @@ class Attack(Step):
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         memo: AttackMemo | None = outcome.memo
         if memo is None:
-            return replace(state, attack=replace(state.attack, skips=0))
+            return evolve(state, attack=evolve(state.attack, skips=0)) if state.attack.skips else state
         attack = state.attack
         credits = list(attack.credits) or [OperatorCredit()] * len(self.operators)
         credits[memo.operator] = self._credit(setup, state, credits[memo.operator], outcome, memo)
@@ -113,8 +114,8 @@ class Attack(Step):
         skips = attack.skips + 1 if self.ends_iteration(setup, state, outcome) else 0
         fresh = AttackState(radius, skips, tuple(credits), memo.row, memo.gradient)
         if memo.gradient is None:
-            fresh = replace(fresh, row=attack.row, gradient=attack.gradient)
-        return replace(state, attack=fresh)
+            fresh = evolve(fresh, row=attack.row, gradient=attack.gradient)
+        return evolve(state, attack=fresh)
 
     @staticmethod
     def _credit(

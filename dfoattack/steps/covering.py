@@ -13,13 +13,14 @@ costs O(N n) for a pool of N, whatever the number of evaluated points.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from dfoattack._typing import FloatArray
-from dfoattack.barrier import poll_centres
+from dfoattack._values import evolve
 from dfoattack.attacks.base import View
+from dfoattack.barrier import poll_centres
 from dfoattack.kernels import covering as kernels
 from dfoattack.kernels import mesh as mesh_kernels
 from dfoattack.mesh import Mesh
@@ -70,7 +71,7 @@ class Covering(Step):
                 X[i], on_mesh[i] = _farthest(cover, d2, state, ball), True
             kernels.pool_update(cover.Y, d2, X[i : i + 1], ball.scale)
             uniform_next = not uniform_next
-        memo = CoverMemo(replace(cover, uniform_next=uniform_next, rejecting=rejecting), n_uniform)
+        memo = CoverMemo(evolve(cover, uniform_next=uniform_next, rejecting=rejecting), n_uniform)
         return Proposal(X, np.broadcast_to(ball.x, X.shape), on_mesh, memo)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
@@ -78,9 +79,9 @@ class Covering(Step):
             return state
         memo: CoverMemo = outcome.memo
         if outcome.improved:
-            return replace(state, cover=replace(memo.cover, since=0))
+            return evolve(state, cover=evolve(memo.cover, since=0))
         since = state.cover.since + outcome.last - outcome.first
-        return replace(state, cover=replace(memo.cover, since=since, window_n=memo.cover.window_n + memo.n_uniform))
+        return evolve(state, cover=evolve(memo.cover, since=since, window_n=memo.cover.window_n + memo.n_uniform))
 
 
 class Ball:
@@ -101,7 +102,8 @@ class Ball:
         Z, X = np.empty((1, s.n)), np.empty((1, s.n))
         mesh_kernels.round_steps((x - self.x)[None, :], self.mesh.mesh_size, Z)
         mesh_kernels.mesh_points(self.x, Z, self.mesh.mesh_size, s.lower, s.upper, s.granularity, s.inverse, X)
-        return X[0]
+        nearest: FloatArray = X[0]
+        return nearest
 
     def sample(self, rng: np.random.Generator, k: int) -> FloatArray:
         """k points uniform in the ball, clipped to the box and the lattice: full support, not uniform beside a bound."""
@@ -139,7 +141,7 @@ def _window(cover: CoverState, row: int) -> CoverState:
     """Uniform trials belong together while the ball does not move; another centre opens the next window."""
     if row == cover.window_row:
         return cover
-    return replace(cover, window=cover.window + 1, window_row=row, window_n=0, rejecting=True, exhausted=False)
+    return evolve(cover, window=cover.window + 1, window_row=row, window_n=0, rejecting=True, exhausted=False)
 
 
 def _from_lattice(
@@ -148,7 +150,7 @@ def _from_lattice(
     """One lattice point not evaluated yet, drawn at random; the ball is exhausted when there is none."""
     fresh = [i for i in range(lattice.shape[0]) if state.history.find(lattice[i]) < 0]
     if not fresh:
-        return Proposal.nothing(ball.setup.n, CoverMemo(replace(cover, exhausted=True), 0))
+        return Proposal.nothing(ball.setup.n, CoverMemo(evolve(cover, exhausted=True), 0))
     pick = fresh[int(rng.integers(len(fresh)))]
     return Proposal.around(lattice[pick : pick + 1], ball.x, True, memo=CoverMemo(cover, 0))
 
@@ -170,7 +172,7 @@ def _renewed(cover: CoverState, state: SolverState, ball: Ball, rng: np.random.G
     age[rows] = cover.clock + np.arange(rows.shape[0])
     history = state.history
     kernels.pool_refresh(Y, d2, rows, history.X, history.size, ball.x, ball.radius, ball.scale)
-    return replace(cover, Y=Y, d2=d2, age=age, clock=cover.clock + rows.shape[0])
+    return evolve(cover, Y=Y, d2=d2, age=age, clock=cover.clock + rows.shape[0])
 
 
 def _farthest(cover: CoverState, d2: FloatArray, state: SolverState, ball: Ball) -> FloatArray:

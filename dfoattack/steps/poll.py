@@ -8,13 +8,12 @@ spanning while the frame is only a few mesh sizes wide, so it is checked after r
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from dfoattack._typing import FloatArray
-from dfoattack.barrier import poll_centres
+from dfoattack._values import evolve
 from dfoattack.attacks.base import View
+from dfoattack.barrier import poll_centres
 from dfoattack.kernels import directions
 from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
@@ -24,28 +23,34 @@ from dfoattack.steps.base import Outcome, Proposal, Step
 SAFE_RHO = 20.0  # no loss of spanning was ever seen when every frame is at least this many mesh sizes wide
 
 
-def spanning_rows(v: FloatArray, rho: FloatArray) -> FloatArray:
-    """n independent integer directions within the frame, rows of (n, n), from a vector v (n,)."""
+def poll_rows(v: FloatArray, rho: FloatArray) -> FloatArray:
+    """Orthogonal directions of one Householder matrix, scaled into the frame and rounded to integers, rows of (n, n)."""
     n = v.shape[0]
     H, Z = np.empty((n, n)), np.empty((n, n))
     directions.householder(v, H)
     directions.scale_directions(H, rho, Z)
-    if rho.min() < SAFE_RHO and not directions.positive_basis_status(np.vstack([Z, -Z])):
-        return np.diag(rho)
     return Z
 
 
 def completion(K: FloatArray, rho: FloatArray) -> FloatArray:
-    """Directions (1, n) or (n, n) that make the independent rows of K (n, n) positively span R^n.
+    """Directions (m, n) with which the rows of K (k, n) positively span R^n; m = 0 if they do already.
 
-    The negative sum of the rows, scaled into the frame and rounded; where rounding has moved it out of the interior of the
-    negative cone, the negatives of all rows.
+    For n rows: their negative sum, scaled into the frame and rounded; where rounding has moved it out of the interior of the
+    negative cone, the negatives of all rows; where rounding has made the rows dependent, all coordinate directions.
+    For 2n rows: nothing, or all coordinate directions.
     """
-    z = np.empty(K.shape[0])
-    directions.complete_negative(K, rho, z)
-    if z.any() and directions.completes(K, z):
-        return z[None, :]
-    return -K
+    n = rho.shape[0]
+    if K.shape[0] == n:
+        z = np.empty(n)
+        directions.complete_negative(K, rho, z)
+        if z.any() and directions.completes(K, z):
+            return z[None, :]
+        K = np.vstack([K, -K])
+        if directions.positive_basis_status(K):
+            return K[n:]
+    elif rho.min() >= SAFE_RHO or directions.positive_basis_status(K):
+        return np.empty((0, n))
+    return np.vstack([np.diag(rho), -np.diag(rho)])
 
 
 class Poll(Step):
@@ -65,7 +70,7 @@ class Poll(Step):
         v, w = rng.standard_normal(n), rng.standard_normal(n)
         if mesh is None or primary < 0 or state.floored:
             return Proposal.nothing(n)
-        K = spanning_rows(v, mesh.rho)
+        K = poll_rows(v, mesh.rho)
         promise = self._promise(K, state, primary, mesh)
         if setup.options.poll == "2n":
             K, promise = np.vstack([K, -K]), np.concatenate([promise, -promise])
@@ -96,12 +101,12 @@ class Poll(Step):
         return np.zeros(K.shape[0])
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
-        open_poll = outcome.memo is not None and setup.options.poll == "n+1" and not outcome.success
-        return replace(state, kept=outcome.memo if open_poll else None)
+        kept = None if outcome.success else outcome.memo
+        return state if kept is state.kept else evolve(state, kept=kept)
 
 
 class PollCompletion(Step):
-    """Complete a failed n+1 poll, so that an iteration is unsuccessful only when a positive spanning set has failed."""
+    """Complete a failed poll, so that an iteration is unsuccessful only when a positive spanning set has failed."""
 
     name = "poll"
     enlarges = True
@@ -114,7 +119,7 @@ class PollCompletion(Step):
         return Proposal.around(X, x, True)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
-        return replace(state, kept=None)
+        return state if state.kept is None else evolve(state, kept=None)
 
 
 def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -122,4 +127,3 @@ def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[Floa
     X = np.empty(Z.shape)
     kernels.mesh_points(x, Z, mesh.mesh_size, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
     return X, x
-

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
+from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.kernels import mesh as kernels
 from dfoattack.state import Setup, SolverState
@@ -37,4 +36,5 @@ class Speculative(Step):
         return Proposal.around(X, x, True)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
-        return replace(state, streak=state.streak + 1 if outcome.success else 0)
+        streak = state.streak + 1 if outcome.success else 0
+        return state if streak == state.streak else evolve(state, streak=streak)

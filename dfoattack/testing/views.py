@@ -130,7 +130,9 @@ def affine_view(g: FloatArray, A: FloatArray | None = None, b: FloatArray | None
     return FunctionView(g.size, lambda z: float(g @ z), lambda z: g, lambda z: M @ z - offset, lambda z: M)
 
 
-def quadratic_view(H: FloatArray, g: FloatArray, A: FloatArray | None = None, b: FloatArray | None = None) -> FunctionView:
+def quadratic_view(
+    H: FloatArray, g: FloatArray, A: FloatArray | None = None, b: FloatArray | None = None
+) -> FunctionView:
     """F = z . H z / 2 + g . z and c = A z - b."""
     if A is None:
         return FunctionView(g.size, lambda z: float(0.5 * z @ H @ z + g @ z), lambda z: H @ z + g)

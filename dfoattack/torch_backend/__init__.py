@@ -1,5 +1,4 @@
-"""The only part of the package that imports torch: torch modules as surrogates, torch-written objectives and
-constraints, their gradients.
+"""The only part of the package that imports torch: modules as surrogates, torch-written outer functions, gradients.
 
 Reached by name at call time, and only when a torch object has been passed, so that the core works and imports without
 torch.
@@ -7,14 +6,14 @@ torch.
 
 from __future__ import annotations
 
+from dfoattack.errors import MissingExtraError
+
 try:
-    import torch as _torch  # noqa: F401  # the import error must name the cure, whatever submodule is reached first
-except ImportError as cause:
-    from dfoattack.errors import MissingExtraError
-
+    from dfoattack.torch_backend.fingerprints import fingerprint
+    from dfoattack.torch_backend.surrogate_torch import TorchSurrogate, refuse_training
+except ModuleNotFoundError as cause:
+    if cause.name != "torch":
+        raise
     raise MissingExtraError("TorchSurrogate needs torch. Install `dfoattack[torch]`.") from cause
-
-from dfoattack.torch_backend.fingerprints import fingerprint
-from dfoattack.torch_backend.surrogate_torch import TorchSurrogate, refuse_training
 
 __all__ = ["TorchSurrogate", "fingerprint", "refuse_training"]

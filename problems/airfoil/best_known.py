@@ -92,8 +92,8 @@ class SmoothProgramme:
         rows += [self.thickness_rows[[thickest]], self.thickness_rows[[TE_STATION]], self.thickness_rows]
         return np.concatenate(values), np.vstack(rows)
 
-    def solve(self, x0: FloatArray, station: int | None = None) -> Design:
-        """Run SLSQP once from x0 (18,)."""
+    def solve(self, x0: FloatArray, station: int | None = None, iterations: int = 200) -> Design:
+        """Run SLSQP once from x0 (18,); `station` None takes the largest thickness wherever it is."""
         extra = int(self.q > 1)
         x0 = np.clip(x0, LOWER, UPPER)
 
@@ -124,7 +124,7 @@ class SmoothProgramme:
         if extra:
             z0, bounds = np.r_[z0, self.goals(x0)[0].min()], [*bounds, (None, None)]
         found = minimize(
-            objective, z0, jac=True, method="SLSQP", bounds=bounds, options={"maxiter": 200, "ftol": 1e-13},
+            objective, z0, jac=True, method="SLSQP", bounds=bounds, options={"maxiter": iterations, "ftol": 1e-13},
             constraints={"type": "ineq", "fun": inequality, "jac": inequality_jacobian},
         )  # fmt: skip
         x = design(found.x)
@@ -171,6 +171,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sizes", nargs="+", default=["large"], help="more than one: the worst of them")
     parser.add_argument("--starts", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--iterations", type=int, default=200, help="at most, for the first solve of a start")
     options = parser.parse_args(arguments)
     goal: Goal = options.goal
     programme = SmoothProgramme(goal, Limits.of(goal), tuple(options.sizes))
@@ -178,7 +179,7 @@ def main(arguments: list[str] | None = None) -> None:
     top = -1e3
     for number, x0 in enumerate(starts(options.starts, options.seed)):
         clock = time.perf_counter()
-        first = programme.solve(x0)
+        first = programme.solve(x0, iterations=options.iterations)
         # A polish is five more solves: only for starts that could still be the best.
         promising = first.maxcv < 1e-3 and first.f > top - 0.1 * abs(top)
         last = programme.polish(first) if promising else first

@@ -31,16 +31,16 @@ def picture(result: Any, figure: Any, limits: Limits) -> None:
         )
         t = shape_matrix(s) @ (design[:8] - design[8:16])
         thick.plot(s, t, color=style)
-    shape.set_aspect("equal")
+    shape.set_aspect("equal", adjustable="datalim")
     shape.set_ylabel("y/c")
-    shape.legend(loc="upper right", frameon=False)
+    shape.legend(loc="upper right", frameon=False, fontsize="small")
     shape.set_title(_title(result, x))
-    thick.axhline(limits.max_thickness, color="C3", linestyle="--", linewidth=1.0, label="the largest must reach this")
-    thick.plot(STATIONS[TE_STATION], limits.te_thickness, "^", color="C3", label="at least this here")
-    thick.axhline(limits.min_thickness, color="C3", linewidth=1.0, label="at least this everywhere")
+    thick.axhline(limits.max_thickness, color="C3", linestyle="--", linewidth=1.0, label="limit: somewhere")
+    thick.plot(STATIONS[TE_STATION], limits.te_thickness, "^", color="C3", label="limit: here")
+    thick.axhline(limits.min_thickness, color="C3", linewidth=1.0, label="limit: everywhere")
     thick.set_xlabel("x/c")
     thick.set_ylabel("thickness/c")
-    thick.legend(loc="lower center", frameon=False, fontsize="small")
+    thick.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize="small")
 
 
 def _title(result: Any, x: FloatArray) -> str:

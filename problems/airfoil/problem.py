@@ -113,9 +113,9 @@ def _check(limits: Limits, reynolds: float, ncrit: float) -> None:
     for name, value in (("te_thickness", limits.te_thickness), ("min_thickness", limits.min_thickness)):
         if not 0.0 <= value < 1.0:
             raise ProblemError(f"`{name}` must lie in [0, 1), got {value}.")
-    for name, value in (("cl_min", limits.cl_min), ("cm_min", limits.cm_min), ("ncrit", ncrit)):
-        if value is not None and not math.isfinite(value):
-            raise ProblemError(f"`{name}` must be finite, got {value}.")
+    for name, number in (("cl_min", limits.cl_min), ("cm_min", limits.cm_min), ("ncrit", ncrit)):
+        if number is not None and not math.isfinite(number):
+            raise ProblemError(f"`{name}` must be finite, got {number}.")
     if not (reynolds > 0.0 and math.isfinite(reynolds)):
         raise ProblemError(f"`reynolds` must be positive and finite, got {reynolds}.")
 
@@ -185,7 +185,7 @@ def _known(goal: Goal, sizes: tuple[str, ...]) -> Known | None:
     digest = "+".join(weights_digest(size) for size in sizes)
     if optimum is None or optimum.fingerprint != digest:
         return None
-    return Known(optimum.value, x=optimum.x, kind="best_known", tol=1e-6, how=optimum.how, fingerprint=digest)
+    return Known(optimum.value, x=np.array(optimum.x), kind="best_known", tol=1e-6, how=optimum.how, fingerprint=digest)
 
 
 def _verify(

@@ -140,6 +140,14 @@ def test_incumbent_and_threshold(F: np.ndarray, H: np.ndarray, start: int, stop:
         )
 
 
+def test_threshold_falls_below_the_old_one() -> None:
+    H, F = np.array([3.0, 0.0, 1.0, 2.0, 2.5]), np.array([1.0, 1.0, 1.0, 1.0, np.inf])
+    assert barrier.shrink_h_max(H, F, 0, 5, 3.0) == 2.0
+    assert barrier.shrink_h_max(H, F, 0, 5, 2.0) == 1.0
+    assert barrier.shrink_h_max(H, F, 0, 5, 1.0) == 1.0
+    assert barrier.shrink_h_max(H, F, 0, 2, np.inf) == 3.0
+
+
 def test_incumbent_of_nothing() -> None:
     nan = np.full(3, np.nan)
     assert barrier.infeasible_incumbent(nan, np.ones(3), 0, 3, math.inf) == -1

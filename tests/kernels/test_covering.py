@@ -70,6 +70,13 @@ def test_pool_refresh(seed: int, n: int, radius: float, centre_evaluated: bool) 
     np.testing.assert_array_equal(d2[rows], updated[rows], err_msg="a scan and the running update agree to the bit")
 
 
+def test_pool_refresh_looks_beyond_the_ball() -> None:
+    # The nearest point of a candidate at 0.9 may lie at 1.1, outside the ball of radius 1.
+    V, d2 = np.array([[0.0], [1.125], [2.5]]), np.zeros(1)
+    covering.pool_refresh(np.array([[0.875]]), d2, np.array([0]), V, 3, np.zeros(1), 1.0, np.ones(1))
+    assert d2[0] == 0.0625
+
+
 @given(seeds, dimensions, st.sampled_from([1e-3, 0.7, 50.0]))
 def test_ball_points(seed: int, n: int, radius: float) -> None:
     _, _, centre, scale, rng = setting(seed, n)

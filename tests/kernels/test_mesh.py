@@ -67,6 +67,7 @@ def test_floor_table() -> None:
         for a in (1, 2, 5):
             assert request_to_size(float(f"{a}e{k}")) == float(f"{a}e{k}")
         assert request_to_size(10.0**k) == float(f"1e{k}"), "10.0**k may be an ulp off"
+    assert request_to_size(1.2 - 1.0) == 0.2, "0.19999999999999996 is meant to be 0.2"
 
 
 @given(st.floats(1e-250, 1e250), granularities)
@@ -262,6 +263,16 @@ def test_mesh_points_and_snap(seed: int, n: int) -> None:
     assert (lower <= again).all() and (upper >= again).all()
     mesh.snap(free, lower, upper, g, inverse, free)
     np.testing.assert_array_equal(free, again, err_msg="in place")
+
+
+def test_not_outside_by_one_ulp() -> None:
+    # 0.1 + 0.2 = 0.30000000000000004
+    X, none = np.empty((2, 1)), np.zeros(1)
+    steps, delta, bound = np.array([[2.0], [1.0]]), np.array([0.1]), np.array([0.3])
+    mesh.mesh_points(np.array([0.1]), steps, delta, -bound, bound, none, none, X)
+    np.testing.assert_array_equal(X, [[0.3], [0.2]])
+    mesh.mesh_points(np.array([-0.1]), -steps, delta, -bound, bound, none, none, X)
+    np.testing.assert_array_equal(X, [[-0.3], [-0.2]])
 
 
 @given(arrays(float, 3, elements=st.integers(-50, 50)), seeds)

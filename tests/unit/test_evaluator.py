@@ -349,6 +349,17 @@ def test_gradients_are_those_of_the_minimised_objective() -> None:
     charged(evaluator)
 
 
+def test_rows_of_zero_weights_are_free() -> None:
+    phi = SpyPhi()
+    evaluator = Evaluator(network_problem(phi))
+    evaluator.evaluate(points(1, seed=9))
+    view = evaluator.view()
+    G = view.grad_mix(points(3), np.array([0.0, 1.0, 0.0]), np.zeros((3, 2)))
+    assert G[0].tolist() == [0.0] * 3 and np.allclose(G[1], -1.0)
+    assert evaluator.counters == Counters(nfev=1, nphi=2, passes=1, ngev=1) and phi.vjp_rows == 1
+    assert view.vjp_c(points(2), np.zeros((2, 2))).tolist() == [[0.0] * 3] * 2 and phi.rows == 2
+
+
 def test_fixed_variables_have_no_gradient() -> None:
     evaluator = Evaluator(network_problem(SpyPhi(), n=4, fixed={2: 0.5}))
     z = np.array([[0.1, 0.2, 0.3]])

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dfoattack.errors import EvaluationError, EvaluationFailed, StoreError
-from dfoattack.evaluator import Evaluator, Journal
+from dfoattack.evaluator import Evaluator
 from dfoattack.problem import Problem
 from dfoattack.run_record import _read
 from dfoattack.space import Box
@@ -47,8 +47,7 @@ def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
 
 def test_a_new_file_holds_what_identifies_the_run(path: Path) -> None:
     with RunFile.create(path, META) as store:
-        journal: Journal = store  # the contract, checked by mypy
-        assert not journal.replaying and store.elapsed_before == 0.0 and store.calls == 0
+        assert not store.replaying and store.elapsed_before == 0.0 and store.calls == 0
         meta = store.meta()
     assert {key: meta[key] for key in META} == META
     assert meta["format"] == 1 and {"numpy", "numba", "python", "machine"} <= set(meta["platform"])
@@ -304,6 +303,32 @@ def test_a_larger_budget_goes_on_where_the_old_one_cut(path: Path) -> None:
     assert answer.status.tolist() == [OK] * 6 and phi.rows == 2
 
 
+def test_a_journal_may_be_given_later(path: Path) -> None:
+    with RunFile.create(path, META) as store:
+        evaluator = Evaluator(network_problem(SpyPhi()))
+        evaluator.journal = store
+        evaluator.evaluate(points(2))
+    problem = network_problem(SpyPhi())
+    with RunFile.open(path) as store:
+        evaluator = Evaluator(problem)
+        assert problem.p is None
+        evaluator.journal = store
+        assert evaluator.replaying and problem.p == 2
+
+
+def test_extensions_of_the_budget_are_noted_once(path: Path) -> None:
+    with RunFile.create(path, META) as store:
+        assert store.extensions == ()
+        store.extend(200)
+        store.extend(300.0)
+    with RunFile.open(path, META) as store:
+        store.extend(200)
+        assert store.extensions == (200.0, 300.0)
+        store.expect(META)
+        with pytest.raises(StoreError, match="seed: stored 3, given 4"):
+            store.expect({"seed": 4})
+
+
 def test_a_diverging_replay_is_refused(path: Path) -> None:
     with RunFile.create(path, META) as store:
         evaluator = Evaluator(network_problem(SpyPhi()), journal=store)
@@ -495,6 +520,7 @@ def test_elapsed_seconds_add_up_over_sessions(path: Path) -> None:
         time.sleep(0.05)
     with RunFile.open(path) as store:
         assert once + 0.05 <= store.elapsed_before < 5.0
+        assert store.elapsed_before <= store.elapsed() < 5.0
 
 
 # -------------------------------------------------------------------- kill -9

@@ -1,0 +1,71 @@
+"""The raw log of a run: what tables and pictures are made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from dfoattack._typing import FloatArray
+
+OK, FAILED, NONFINITE = 0, 1, 2
+
+
+@dataclass
+class Log:
+    """Everything that one run asked for, in order, in the user's units and sense.
+
+    Attributes
+    ----------
+    X : float64 (N, n)         points as asked
+    f : float64 (N,)           objective, NaN where the point failed
+    C : float64 (N, p)         constraint values as returned, rows of NaN where the point failed
+    status : int8 (N,)         0 answered, 1 raised, 2 not finite
+    spent : float64 (N,)       counted evaluations when this answer was known, this point included
+    wall, cpu : float64 (N,)   seconds since the run began
+    nfev, nphi, ngev, hits     points evaluated, forward passes, vector-Jacobian products (points each), repeats
+    seconds_user               wall seconds inside the problem's own code
+    seconds_cpu                CPU seconds of the whole run, child processes included
+    notes                      what the adaptor has to say (restarts, crashes of a solver, aggregated constraints)
+    """
+
+    X: FloatArray
+    f: FloatArray
+    C: FloatArray
+    status: npt.NDArray[np.int8]
+    spent: FloatArray
+    wall: FloatArray
+    cpu: FloatArray
+    nfev: int
+    nphi: int
+    ngev: int
+    hits: int
+    budget: float
+    gradient_cost: float
+    seconds_user: float
+    seconds_cpu: float
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.f.shape[0])
+
+    def save(self, path: Path) -> None:
+        """Write arrays as `.npz`, the scalars as one JSON text among them."""
+        arrays = {name: getattr(self, name) for name in ("X", "f", "C", "status", "spent", "wall", "cpu")}
+        scalars = {name: value for name, value in vars(self).items() if name not in arrays}
+        np.savez_compressed(path, scalars=np.array(json.dumps(scalars)), **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Log:
+        """Inverse of `save`."""
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files if name != "scalars"}
+            scalars: dict[str, Any] = json.loads(str(data["scalars"]))
+        scalars["notes"] = tuple(scalars["notes"])
+        return cls(**arrays, **scalars)
