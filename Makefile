@@ -19,7 +19,7 @@ export MPLBACKEND ?= Agg
 
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: demo test install install-test lint types layers test-core test-nojit test-all doctest bench clean
+.PHONY: demo test install install-test lint types layers test-core test-nojit test-all test-oldest doctest bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -37,7 +37,10 @@ $(VENV)/.installed: $(MANIFEST) | $(BIN)/python
 
 # What the tests need beyond that. Ipopt is optional: without its libraries, or where the build fails, its tests skip.
 $(VENV)/.installed-test: $(VENV)/.installed scripts/system_libraries.sh
+	@echo "Installing what the tests need."
 	$(PIP) -e '.[torch,plot,bench,test]'
+	@# Only its weight files are compared; its dependencies (300 MB) are not needed for that.
+	$(PIP) --no-deps neuralfoil==0.3.3
 	@bash scripts/system_libraries.sh && echo "Installing cyipopt from source: about two minutes." && $(PIP) -e '.[ipopt]' || \
 	    echo "cyipopt is not installed; the tests that need it are skipped."
 	@touch $@
@@ -51,7 +54,7 @@ demo: install
 	$(BIN)/dfoattack solve airfoil --seed 0 --budget 1000 --plot demo/airfoil.png
 	@echo "Pictures:" && ls -1 demo/*.png
 
-test: install-test lint types layers test-core test-nojit test-all doctest
+test: install-test lint types layers test-core test-nojit test-all test-oldest doctest
 
 lint: install-test
 	$(BIN)/ruff format --check .
@@ -67,12 +70,28 @@ layers: install-test
 test-core: install-test
 	PYTHONPATH=scripts/without_torch $(PYTEST) tests/kernels tests/unit -m "not slow"
 
-# The same numbers without Numba's compiler.
+# The same without Numba's compiler.
 test-nojit: install-test
-	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels -m "not slow"
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels tests/unit -m "not slow"
 
 test-all: install-test
 	$(PYTEST) --durations=15
+
+# The core with the oldest dependencies that setup.py admits; newer Pythons have no wheels of these. A cache of compiled
+# kernels of its own: versions of Numba that share one throw out each other's.
+OLDEST := $(VENV)-oldest
+$(OLDEST)/.installed: $(MANIFEST) scripts/oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c scripts/oldest.txt -e '.[core-test]'
+	@touch $@
+
+test-oldest:
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
+	    $(MAKE) --no-print-directory $(OLDEST)/.installed && \
+	    NUMBA_CACHE_DIR=$(CURDIR)/$(OLDEST)/numba $(OLDEST)/bin/python -m pytest -q tests/kernels tests/unit -m "not slow"; \
+	else \
+	    echo "test-oldest needs Python 3.10 to 3.12; not run."; \
+	fi
 
 doctest: install-test
 	$(PYTEST) --doctest-modules dfoattack
@@ -82,5 +101,5 @@ bench: install-test
 	$(BIN)/python -m benchmarks.networks --problems biodiesel,airfoil
 
 clean:
-	rm -rf $(VENV) build demo dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build demo dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

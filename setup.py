@@ -17,6 +17,8 @@ EXTRAS: dict[str, list[str]] = {
     "ipopt": ["cyipopt>=1.4"],
     "plot": ["matplotlib>=3.8"],
     "bench": ["cma>=4.0", "PyNomadBBO>=4.6", "cobyqa>=1.1"],
+    # What tests/kernels and tests/unit need, without the linters.
+    "core-test": ["hypothesis>=6.100", "pytest>=8.2"],
     "test": [
         "hypothesis>=6.100",
         "import-linter>=2.5",
@@ -79,7 +81,7 @@ setup(
     packages=[*find_packages(include=["dfoattack", "dfoattack.*"]), *problems],
     package_dir={PROBLEM_PACKAGE: PROBLEM_FOLDER},
     package_data={"dfoattack": ["py.typed"], **problem_data(problems)},
-    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.13"],
+    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.15"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["dfoattack = dfoattack.cli:main"],

@@ -1,25 +1,41 @@
 """One run (problem, solver, seed, budget) in a fresh process: `python -m benchmarks.cell JSON FILE.npz`.
 
-The JSON object holds problem, solver, seed, budget and gradient_cost; it is the line that the table's record keeps, so
-any cell can be run again from its line.
+The JSON object holds problem, solver, seed, budget, gradient_cost and the problem's fingerprint; it is the line that
+the table's record keeps, so any cell can be run again from its line.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import benchmarks.baselines as baselines
+from benchmarks import baselines
+from dfoattack import registry
+
+if TYPE_CHECKING:
+    from dfoattack.problem import Problem
+
+
+def load_problem(name: str) -> Problem:
+    """The plug-in of that name, at its defaults."""
+    problem: Problem = registry.load(registry.PROBLEMS, name)()
+    return problem
+
+
+def short_fingerprint(problem: Problem) -> str:
+    """Eight characters that change with the network's weights, the functions and the space."""
+    return hashlib.sha256(json.dumps(problem.fingerprint(), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def run(cell: dict[str, Any], path: Path) -> None:
     """Run the cell and write its log."""
-    from dfoattack import registry
-
     solver = baselines.load(cell["solver"])
-    problem = registry.load(registry.PROBLEMS, cell["problem"])()
+    problem = load_problem(cell["problem"])
+    if cell["fingerprint"] != short_fingerprint(problem):
+        raise ValueError(f"The problem {cell['problem']} has changed since this cell was described.")
     if cell["solver"] == "dfoattack":
         _warm_up()
     log = solver.run(problem, float(cell["budget"]), int(cell["seed"]), float(cell["gradient_cost"]))

@@ -1,6 +1,6 @@
 """dfoattack beside other solvers on trained networks, at equal counted evaluations: `python -m benchmarks.networks`.
 
-    python -m benchmarks.networks --problems biodiesel,airfoil --solvers all --seeds 10 --out benchmarks/results
+    python -m benchmarks.networks --problems biodiesel,airfoil --solvers all --out benchmarks/results
 
 Every run is a fresh process that writes its raw log; tables (`networks.md`), pictures (`networks-NAME.png`), staircases
 (`networks.csv`) and one JSON line a run (`networks.jsonl`) are made from these logs; `--report` makes them again
@@ -16,13 +16,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import baselines, machine, report, scores
+from benchmarks.cell import load_problem, short_fingerprint
 from benchmarks.log import Log
 
 if TYPE_CHECKING:
@@ -30,26 +31,28 @@ if TYPE_CHECKING:
 
 PROBLEMS = "biodiesel,airfoil"
 BUDGETS = {"biodiesel": 200.0, "airfoil": 1000.0}
+SEEDS = {"biodiesel": 20, "airfoil": 10}
 # One thread each: equal conditions, and small networks are slower on two.
 THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run."""
+    """One run; `fingerprint` tells problems of the same name but with other weights or code apart."""
 
     problem: str
     solver: str
     seed: int
     budget: float
     gradient_cost: float
+    fingerprint: str
 
     def line(self) -> str:
         """What `benchmarks.cell` takes."""
         return json.dumps(vars(self))
 
     def file(self, folder: Path) -> Path:
-        """Where its log goes; the hash keeps runs of other budgets and rates apart."""
+        """Where its log goes; the hash keeps runs of other budgets, rates and problems apart."""
         short = hashlib.sha256(self.line().encode()).hexdigest()[:8]
         return folder / f"{self.problem}-{self.solver}-{self.seed}-{short}.npz"
 
@@ -62,16 +65,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     names = [name.strip() for name in arguments.problems.split(",") if name.strip()]
     solvers = baselines.names(arguments.solvers)
-    budgets = {name: _budget(name, arguments.budget) for name in names}
+    problems = {name: load_problem(name) for name in names}
     cells = [
-        Cell(name, solver, seed, budgets[name], arguments.gradient_cost)
-        for name in names
-        for seed in range(arguments.seeds)
+        Cell(
+            problem=name,
+            solver=solver,
+            seed=seed,
+            budget=arguments.budget or BUDGETS.get(name, 50.0 * (problem.space.n_free + 1)),
+            gradient_cost=arguments.gradient_cost,
+            fingerprint=short_fingerprint(problem),
+        )
+        for name, problem in problems.items()
+        for seed in range(arguments.seeds or SEEDS.get(name, 10))
         for solver in solvers
     ]
-    todo = [] if arguments.report else [c for c in cells if not (arguments.keep and c.file(logs).exists())]
+    # Our own code changes between comparisons, that of the others does not.
+    kept = {c for c in cells if arguments.keep and c.solver != report.OURS and c.file(logs).exists()}
+    todo = [] if arguments.report else [c for c in cells if c not in kept]
     failed = run_all(todo, logs, arguments.jobs)
-    write_reports(names, solvers, cells, out, logs)
+    write_reports(problems, solvers, cells, out, logs)
     for cell, text in failed:
         print(f"\n{cell.line()} failed:\n{text}", file=sys.stderr)
     return 1 if failed else 0
@@ -89,7 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="counted evaluations; default 200 (biodiesel), 1000 (airfoil), else 50 (n+1)",
     )
-    parser.add_argument("--seeds", type=int, default=10, help="runs of every solver, seeds 0, 1, ... (default 10)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=None,
+        help="runs of every solver, seeds 0, 1, ...; default 20 (biodiesel), 10 (others)",
+    )
     parser.add_argument(
         "--gradient-cost", type=float, default=2.0, help="evaluations charged for a vector-Jacobian product (default 2)"
     )
@@ -97,24 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         "--jobs", type=int, default=1, help="runs at a time (default 1: CPU seconds are then comparable)"
     )
     parser.add_argument("--out", default="benchmarks/results", help="folder of the tables (default benchmarks/results)")
-    parser.add_argument("--keep", action="store_true", help="do not repeat runs whose log is there")
+    parser.add_argument("--keep", action="store_true", help="do not repeat other solvers' runs whose log is there")
     parser.add_argument(
         "--report", action="store_true", help="run nothing, make the tables from the logs that are there"
     )
     return parser
-
-
-def _budget(name: str, given: float | None) -> float:
-    if given is not None:
-        return given
-    return BUDGETS[name] if name in BUDGETS else 50.0 * (_problem(name).space.n_free + 1)
-
-
-def _problem(name: str) -> Problem:
-    from dfoattack import registry
-
-    problem: Problem = registry.load(registry.PROBLEMS, name)()
-    return problem
 
 
 def run_all(cells: Sequence[Cell], logs: Path, jobs: int) -> list[tuple[Cell, str]]:
@@ -146,10 +150,12 @@ def _progress(text: str) -> None:
     print(f"{text:<110.110}", end=end, file=sys.stderr, flush=True)
 
 
-def write_reports(names: Sequence[str], solvers: Sequence[str], cells: Sequence[Cell], out: Path, logs: Path) -> None:
+def write_reports(
+    problems: Mapping[str, Problem], solvers: Sequence[str], cells: Sequence[Cell], out: Path, logs: Path
+) -> None:
     """Tables, pictures, staircases and run lines, from the logs alone."""
     comparisons = []
-    for name in names:
+    for name, problem in problems.items():
         found: dict[str, dict[int, Log]] = {}
         mine = [c for c in cells if c.problem == name and c.file(logs).exists()]
         for solver in solvers:
@@ -157,7 +163,7 @@ def write_reports(names: Sequence[str], solvers: Sequence[str], cells: Sequence[
             if runs:
                 found[solver] = runs
         if found:
-            comparisons.append(report.Comparison(_problem(name), mine[0].budget, mine[0].gradient_cost, found))
+            comparisons.append(report.Comparison(problem, mine[0].budget, mine[0].gradient_cost, found))
     for comparison in comparisons:
         report.picture(comparison, out / f"networks-{comparison.problem.name}.png")
     report.write_csv(comparisons, out / "networks.csv")

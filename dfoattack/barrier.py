@@ -2,7 +2,9 @@
 
 After Audet & Dennis (2009), "A progressive barrier for derivative-free nonlinear programming". A point is feasible iff
 max_j (c_j - tol_j) <= 0; h aggregates the violation of the progressive constraints; an infeasible point may be an incumbent while
-h <= h_max, and h_max never increases. Points that violate an extreme constraint are rejected; as long as none satisfies them all,
+h <= h_max, and h_max never increases. Once there is a feasible incumbent, an infeasible point is of use only where its objective is
+better: else the feasible one dominates it. Once there is a feasible incumbent, an infeasible point is of use only where its objective is
+better: else the feasible one dominates it. Points that violate an extreme constraint are rejected; as long as none satisfies them all,
 phase one minimises their violation instead of the objective.
 """
 
@@ -121,7 +123,8 @@ def success_types(barrier: Barrier, history: History, F: FloatArray, H: FloatArr
     f_inf = float(buffer.F[barrier.inf]) if barrier.inf >= 0 else math.inf
     h_inf = float(buffer.H[barrier.inf]) if barrier.inf >= 0 else math.inf
     for i, (f, h) in enumerate(zip(F.tolist(), H.tolist(), strict=True)):
-        types[i] = kernels.classify(f, h, f_feas, f_inf, h_inf, barrier.h_max)
+        if h == 0.0 or f < f_feas:  # else the feasible incumbent dominates it
+            types[i] = kernels.classify(f, h, f_feas, f_inf, h_inf, barrier.h_max)
     return types
 
 
@@ -143,7 +146,7 @@ def with_points(barrier: Barrier, history: History, first: int) -> Barrier:
                 feas, f_feas = row, f
         elif h <= barrier.h_max and (f < f_inf or (f == f_inf and h < h_inf)):
             inf, f_inf, h_inf = row, f, h
-    return evolve(barrier, feas=feas, inf=inf)
+    return evolve(barrier, feas=feas, inf=inf if f_inf < f_feas else -1)
 
 
 def _phase_one(barrier: Barrier, history: History, first: int) -> Barrier:
@@ -185,6 +188,8 @@ def end_of_iteration(barrier: Barrier, history: History, success: int, inf_befor
     if h_max == barrier.h_max and barrier.inf >= 0 and buffer.H[barrier.inf] <= h_max:
         return barrier
     inf = int(kernels.infeasible_incumbent(buffer.F, buffer.H, barrier.start, size, h_max))
+    if inf >= 0 and barrier.feas >= 0 and buffer.F[inf] >= buffer.F[barrier.feas]:
+        inf = -1
     return evolve(barrier, h_max=h_max, inf=inf)
 
 

@@ -24,7 +24,7 @@ _INTERIOR_TRIALS = 10  # covering trials without a single feasible one after whi
 
 @dataclass(frozen=True)
 class Certificate:
-    """Statements about the ball of `radius` (scaled: first frame sizes) round the incumbent of the last local run.
+    """Statements about the ball of `radius` (scaled: first frame sizes) round the best feasible point.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Certificate:
 
 def certify(setup: Setup, state: SolverState, seed: int, covering_code: int) -> Certificate:
     """The statements that hold for `state`; random test points come from `seed` and leave the run's own generator alone."""
-    options, cover, row = setup.options, state.cover, state.centre
+    options, row = setup.options, state.best_feas
     radius, beta = options.covering_radius, options.certificate_beta
     reason = _no_statement(setup, state, row, covering_code)
     if reason or state.mesh is None:
@@ -102,26 +102,37 @@ def certify(setup: Setup, state: SolverState, seed: int, covering_code: int) -> 
         d2 = np.empty(T.shape[0])
         kernels.fill_distance(T, V, scale, d2)
         fill, uncovered = float(np.sqrt(d2.max())), 1.0 - beta ** (1.0 / T.shape[0])
-    trials = cover.window_n if cover.window_row == row and cover.rejecting else 0
+    window, trials, exhausted = _window(state, row)
     improving = math.nan
     if trials:
-        beta_j = 6.0 * beta / (math.pi**2 * max(1, cover.window) ** 2)
+        beta_j = 6.0 * beta / (math.pi**2 * max(1, window) ** 2)
         improving = 1.0 - beta_j ** (1.0 / trials)
     points = int(((((history.X - x) / scale) ** 2).sum(axis=1) <= radius**2).sum())
     covered = fill <= 0.5 * radius
     return Certificate(
-        radius, points, fill, T.shape[0], uncovered, covered, trials, improving, 1.0 - beta, cover.exhausted, ""
+        radius, points, fill, T.shape[0], uncovered, covered, trials, improving, 1.0 - beta, exhausted, ""
     )
+
+
+def _window(state: SolverState, row: int) -> tuple[int, int, bool]:
+    """(window, uniform trials, exhausted) of the covering round history row `row`, whichever local run found it."""
+    cover = state.cover
+    if cover.window_row == row:
+        return cover.window, cover.window_n if cover.rejecting else 0, cover.exhausted
+    for run in state.runs:
+        if run.feas == row:
+            return run.window, run.trials, run.exhausted
+    return cover.window, 0, False
 
 
 def _no_statement(setup: Setup, state: SolverState, row: int, covering_code: int) -> str:
     """Why no statement can be made at all; empty when one can."""
-    if row < 0 or state.mesh is None or not setup.n:
-        return "no usable point was evaluated" if row < 0 else "there are no free variables to vary"
+    if row < 0:
+        return "no feasible point was found" if state.best_inf >= 0 else "no point could be evaluated"
+    if state.mesh is None or not setup.n:
+        return "there are no free variables to vary"
     if not setup.options.covering:
         return "the covering step was switched off"
-    if state.barrier.feas < 0 or state.barrier.phase == 1:
-        return "no feasible point was found"
     history, columns = state.history, state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return ""

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dfoattack import __version__, registry
+from dfoattack._validation import suggestion
 from dfoattack.errors import DfoattackError, EvaluationError, OptionError
 
 __all__ = ["main"]
 
 FOUND, NOT_FEASIBLE, WRONG, INTERRUPTED = 0, 1, 2, 130
 POINTS_A_VARIABLE = 200
+_DEFAULT = object()  # "not given", where None has a meaning
 
 _TOP = """\
 examples:
@@ -69,7 +71,8 @@ class _Parser(argparse.ArgumentParser):
     """Errors are one sentence and where to read on."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(WRONG, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
+        stop = "" if message.endswith((".", "?")) else "."
+        self.exit(WRONG, f"{self.prog}: {message}{stop} See `{self.prog} --help`.\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     int     0 a feasible point was found (or none was looked for), 1 none was, 2 wrong usage or an error, 130 Ctrl-C
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments, unknown = _parser().parse_known_args(argv)
+        if unknown:
+            flags = [flag for action in arguments.parser._actions for flag in action.option_strings]
+            arguments.parser.error(f"unknown argument {unknown[0]!r}.{suggestion(unknown[0], flags)}")
     except SystemExit as stop:  # argparse has printed the help, or what is wrong
         return int(stop.code or 0)
     try:
@@ -101,6 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.traceback:
             traceback.print_exc()
         print(f"dfoattack: {_sentence(error)}", file=sys.stderr)
+        return WRONG
+    except Exception:  # nobody's input: where it comes from is all that helps
+        traceback.print_exc()
+        print("dfoattack: this should not have happened. A run file, if there is one, can be resumed.", file=sys.stderr)
         return WRONG
 
 
@@ -122,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(command=run)
+        sub.set_defaults(command=run, parser=sub)
         sub.add_argument("--traceback", action="store_true", help="show where an error comes from")
         return sub
 
@@ -136,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--budget",
         type=_budget,
-        default=-1.0,
+        default=_DEFAULT,
         metavar="N",
         help=f"evaluations, gradients charged; default {POINTS_A_VARIABLE} (n + 1); none: until the run has converged",
     )
@@ -207,13 +217,13 @@ def _solve(arguments: argparse.Namespace) -> int:
 
     named = find(arguments.name)
     params = named.typed(pairs(arguments.set, "--set"))
-    options = _options(pairs(arguments.options, "--options"))
+    options = Options.make(_options(pairs(arguments.options, "--options")))
     _check_plot(arguments.plot)
     if arguments.store is not None and arguments.store.exists():
         file = shlex.quote(str(arguments.store))
         raise OptionError(f"`--store` must name a new file, but {file} exists. Go on with it: dfoattack resume {file}")
     problem = named.make(params)
-    budget = POINTS_A_VARIABLE * (problem.n + 1) if arguments.budget == -1.0 else arguments.budget
+    budget = POINTS_A_VARIABLE * (problem.n + 1) if arguments.budget is _DEFAULT else arguments.budget
     if not arguments.quiet:
         _headline(named.name, params, problem, budget, arguments.seed)
     result = _guarded(
@@ -221,7 +231,7 @@ def _solve(arguments: argparse.Namespace) -> int:
             problem,
             budget=budget,
             seed=arguments.seed,
-            options=Options.make(options),
+            options=options,
             f_target=arguments.target,
             max_time=arguments.max_time,
             store=arguments.store,

@@ -234,6 +234,12 @@ def type_text(annotation: Any) -> str:
 
 
 def _installed(name: str) -> Any:
+    known = registry.names(registry.PROBLEMS)
+    if name not in known:
+        raise OptionError(
+            f"No problem {name!r}.{suggestion(name, known)} Installed: {', '.join(known) or 'none'}. "
+            "Your own: `file.py:function`."
+        )
     try:
         return registry.load(registry.PROBLEMS, name)
     except OptionError as error:

@@ -37,6 +37,7 @@ class Options:
     )
     frame_size_min: float = _option(1e-9, "convergence: largest frame size / first frame size, in (0, 1)")
     speculative: bool = _option(True, "try further along a successful step")
+    models: bool = _option(True, "search with quadratic models of objective and constraints")
     covering: bool = _option(True, "covering trials after failed polls, and the quota before a run may converge")
     covering_radius: float = _option(1.0, "radius of the covered ball, in units of the first frame size, > 0")
     covering_pool: int = _option(512, "candidates kept for the farthest point, >= 8")
@@ -137,7 +138,7 @@ def _check(o: Options) -> None:
         real(name, f"an integer >= {low}", isinstance(value, int) and not isinstance(value, bool) and value >= low)
 
     real("poll", "'n+1' or '2n'", o.poll in ("n+1", "2n"))
-    for name in ("opportunistic", "speculative", "covering", "restarts"):
+    for name in ("opportunistic", "speculative", "models", "covering", "restarts"):
         real(name, "True or False", isinstance(getattr(o, name), bool))
     whole("block_size", 1)
     whole("covering_pool", 8)

@@ -25,10 +25,11 @@ COLOURS = {
     "start": "#5f6368",
     "attack": "#d55e00",
     "poll": "#0072b2",
+    "model": "#e69f00",
     "speculative": "#cc79a7",
     "covering": "#009e73",
 }
-_SPARE = ("#e69f00", "#56b4e9", "#8c6bb1", "#a6761d")
+_SPARE = ("#56b4e9", "#8c6bb1", "#a6761d", "#f0e442")
 _GRID = {"color": "#e3e5e8", "linewidth": 0.8}
 _STYLE = {
     "axes.edgecolor": "#9aa0a6",
@@ -225,14 +226,14 @@ def _gains(axes: Any, result: Result, colours: dict[str, str]) -> None:
             axes.text(0.01, y, "nothing improved on the first point", va="center", fontsize="small", color="#5f6368")
     axes.set_yticks([1, 0], ["points", "gain"])
     axes.set_xlim(0.0, 1.0)
+    axes.set_ylim(-0.45, 1.45)
     axes.set_xticks([])
     axes.tick_params(length=0)
     for side in ("left", "bottom", "top", "right"):
         axes.spines[side].set_visible(False)
-    count = improvements(result.records, result.sense).size
-    axes.set_title(
-        f"share of each step in the points and in the gain ({count} improvements)", loc="left", fontsize="small"
-    )
+    count = max(0, improvements(result.records, result.sense).size - 1)
+    times = "1 improvement" if count == 1 else f"{count} improvements"
+    axes.set_title(f"share of each step in the points and in the gain ({times})", loc="left", fontsize="small")
 
 
 def _matplotlib(module: str) -> Any:

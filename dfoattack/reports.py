@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.errors import StoreError
 from dfoattack.named_problems import NamedProblem, type_text
 from dfoattack.options import Options
 from dfoattack.problem import Problem
@@ -207,12 +208,15 @@ def _fingerprint(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 def _facts(record: RunRecord) -> tuple[tuple[Group, ...], bool]:
     """The constraints with their widths, and whether the last session has no end on file."""
 
-    def look() -> tuple[Any, bool]:
-        with closing(connect(record.path, "ro")) as connection:
+    def look(mode: str) -> tuple[Any, bool]:
+        with closing(connect(record.path, mode)) as connection:
             last = connection.execute("SELECT ended FROM sessions ORDER BY id DESC LIMIT 1").fetchone()
             return read_meta(connection).get("trait:shapes"), last is not None and last[0] is None
 
-    shapes, open_session = guarded(record.path, "read", look)
+    try:
+        shapes, open_session = guarded(record.path, "read", lambda: look("ro"))
+    except StoreError:  # read-only media, where SQLite cannot make the index of its journal
+        shapes, open_session = guarded(record.path, "read", lambda: look("immutable"))
     constraints = json.loads(_fingerprint(record.meta).get("constraints", "[]"))
     widths = [] if shapes is None else shapes["widths"]
     groups = tuple(

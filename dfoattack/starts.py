@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 from scipy.stats import qmc
 
 from dfoattack._typing import FloatArray
+from dfoattack.cache import History
 from dfoattack.kernels import covering, mesh
 from dfoattack.state import Setup
 
 RESTART_CANDIDATES = 256
+ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 
 def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
@@ -43,10 +48,36 @@ def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     return np.vstack([out, design(setup, rng, count - 1, middle)]) if count > 1 else out
 
 
-def restart_point(setup: Setup, rng: np.random.Generator, V: FloatArray, scale: FloatArray) -> FloatArray:
-    """Of many Sobol points the one farthest from all evaluated points V (N, n), in the metric of `scale`, (1, n)."""
-    candidates = design(setup, rng, RESTART_CANDIDATES, V[0] if V.shape[0] else None)
+def restart_point(setup: Setup, rng: np.random.Generator, history: History, scale: FloatArray) -> FloatArray:
+    """Of many Sobol points the one farthest from all evaluated points, in the metric of `scale`, (1, n).
+
+    On a lattice all of them may be known already: then any point that is not, found by enumeration; (0, n) if there is none or
+    the lattice is too large to tell.
+    """
+    candidates = design(setup, rng, RESTART_CANDIDATES, history.X[0])
     d2 = np.empty(candidates.shape[0])
-    covering.fill_distance(candidates, np.ascontiguousarray(V), scale, d2)
+    covering.fill_distance(candidates, np.ascontiguousarray(history.X), scale, d2)
     best = int(np.argmax(d2))
-    return candidates[best : best + 1]
+    if d2[best] > 0.0:
+        return candidates[best : best + 1]
+    return _unknown_lattice_point(setup, history)
+
+
+def lattice_size(setup: Setup) -> float:
+    """Number of lattice points in the box; inf where a variable is continuous or unbounded."""
+    if setup.continuous or not setup.n:
+        return math.inf if setup.n else 1.0
+    return float(np.prod(np.rint((setup.upper - setup.lower) / setup.granularity) + 1.0))
+
+
+def _unknown_lattice_point(setup: Setup, history: History) -> FloatArray:
+    if lattice_size(setup) > ENUMERATION_MAX:
+        return np.empty((0, setup.n))
+    counts = np.rint((setup.upper - setup.lower) / setup.granularity).astype(int)
+    x, out = np.empty((1, setup.n)), np.empty((1, setup.n))
+    for steps in itertools.product(*(range(c + 1) for c in counts)):
+        x[0] = setup.lower + np.array(steps) * setup.granularity
+        mesh.snap(x, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+        if history.find(out[0]) < 0:
+            return out
+    return np.empty((0, setup.n))

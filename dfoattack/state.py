@@ -146,13 +146,25 @@ class Pending:
 
 @dataclass(frozen=True)
 class LocalRun:
-    """One local run: first history row, best rows when it ended, iterations."""
+    """A finished local run.
+
+    Attributes
+    ----------
+    start, end : int        its history rows [start, end)
+    feas, inf : int         its incumbents, -1 if none
+    frame : float           last frame size, scaled
+    window, trials : int    last window of uniform covering trials round its incumbent and their number (0: no statement)
+    exhausted : bool        every lattice point of the ball round its incumbent was evaluated
+    """
 
     start: int
     end: int
     feas: int
     inf: int
     frame: float
+    window: int
+    trials: int
+    exhausted: bool
 
 
 @dataclass(frozen=True)

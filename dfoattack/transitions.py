@@ -49,6 +49,7 @@ from dfoattack.state import (
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.covering import Covering
+from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.speculative import Speculative
 from dfoattack.trials import Counters, Evaluations, Trials
@@ -68,7 +69,7 @@ class Schedule:
     @classmethod
     def default(cls, options: Options) -> Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
-        return cls((Attack(operators), Speculative(), Poll(), PollCompletion(), Covering()))
+        return cls((Attack(operators), Speculative(), ModelSearch(), Poll(), PollCompletion(), Covering()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,7 +145,7 @@ def ask(
         if state.stage >= len(schedule.steps):
             state = _end_iteration(setup, state, rng)
             if state.iteration - first_iteration > EMPTY_ITERATIONS_MAX:
-                state = evolve(state, stop=StopReason.FRAME if setup.continuous else StopReason.LATTICE)
+                state = evolve(state, stop=_lattice_or_frame(setup, state))
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
@@ -184,16 +185,11 @@ def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
     X = state.queue
     fresh = _fresh(state.history, X)
     X = X[fresh]
-    if not X.shape[0]:
-        return ask_nothing_new(setup, state)
+    if not X.shape[0]:  # only a lattice can run out of start points
+        return evolve(state, stop=_lattice_or_frame(setup, state)), Trials.empty(np.zeros(setup.n), START)
     given = state.drawn == 0 and not state.runs
     trials = Trials(X, START, np.full(X.shape[0], True), X[0], setup.options.block_size, not given)
     return evolve(state, pending=Pending(trials, X, None)), trials
-
-
-def ask_nothing_new(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
-    """All queued start points are known already: only a lattice can run out of points."""
-    return evolve(state, queue=state.queue[:0], stop=StopReason.LATTICE), Trials.empty(np.zeros(setup.n), START)
 
 
 # -------------------------------------------------------------------------------------------------------------------- tell
@@ -439,12 +435,25 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
 def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
     """The local run has converged: begin another one far from everything evaluated, or stop."""
     frame = state.mesh.size if state.mesh is not None else 0.0
-    run = LocalRun(state.barrier.start, state.history.size, state.barrier.feas, state.barrier.inf, frame)
+    barrier, cover = state.barrier, state.cover
+    trials = cover.window_n if cover.window_row == state.centre and cover.rejecting else 0
+    run = LocalRun(
+        start=barrier.start,
+        end=state.history.size,
+        feas=barrier.feas,
+        inf=barrier.inf,
+        frame=frame,
+        window=cover.window,
+        trials=trials,
+        exhausted=cover.exhausted,
+    )
     state = evolve(state, runs=(*state.runs, run))
     if not setup.options.restarts or not math.isfinite(setup.budget):
         return evolve(state, stop=StopReason.FRAME)
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-    queue = starts.restart_point(setup, rng, state.history.X, scale)
+    queue = starts.restart_point(setup, rng, state.history, scale)
+    if not queue.shape[0]:
+        return evolve(state, stop=_lattice_or_frame(setup, state))
     return evolve(
         state,
         queue=queue,
@@ -455,6 +464,11 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         move=None,
         moved=False,
     )
+
+
+def _lattice_or_frame(setup: Setup, state: SolverState) -> StopReason:
+    """Why a run ends that finds nothing new to evaluate."""
+    return StopReason.LATTICE if state.history.size >= starts.lattice_size(setup) else StopReason.FRAME
 
 
 def stop_reason(setup: Setup, state: SolverState) -> StopReason | None:

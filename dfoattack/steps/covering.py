@@ -35,10 +35,10 @@ LATTICE_MAX = 4096  # lattice balls up to this size are enumerated
 
 @dataclass(frozen=True)
 class CoverMemo:
-    """The covering state after the proposal, and how many of its trials were truly uniform."""
+    """The covering state after the proposal, and those of its trials that are truly uniform, (q, n)."""
 
     cover: CoverState
-    n_uniform: int
+    uniform: FloatArray
 
 
 class Covering(Step):
@@ -61,17 +61,17 @@ class Covering(Step):
                 return _from_lattice(lattice, state, cover, ball, rng)
         cover = _renewed(cover, state, ball, rng)
         count = max(1, min(QUOTA_BLOCK, setup.quota - cover.since)) if state.floored else 1
-        X, on_mesh, n_uniform = np.empty((count, setup.n)), np.zeros(count, dtype=bool), 0
+        X, on_mesh, uniform = np.empty((count, setup.n)), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
         d2, uniform_next, rejecting = cover.d2.copy(), cover.uniform_next, cover.rejecting
         for i in range(count):
             if uniform_next:
                 X[i], rejecting = ball.uniform(rng, rejecting)
-                n_uniform += rejecting
+                uniform[i] = rejecting
             else:
                 X[i], on_mesh[i] = _farthest(cover, d2, state, ball), True
             kernels.pool_update(cover.Y, d2, X[i : i + 1], ball.scale)
             uniform_next = not uniform_next
-        memo = CoverMemo(evolve(cover, uniform_next=uniform_next, rejecting=rejecting), n_uniform)
+        memo = CoverMemo(evolve(cover, uniform_next=uniform_next, rejecting=rejecting), X[uniform])
         return Proposal(X, np.broadcast_to(ball.x, X.shape), on_mesh, memo)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
@@ -81,7 +81,10 @@ class Covering(Step):
         if outcome.improved:
             return evolve(state, cover=evolve(memo.cover, since=0))
         since = state.cover.since + outcome.last - outcome.first
-        return evolve(state, cover=evolve(memo.cover, since=since, window_n=memo.cover.window_n + memo.n_uniform))
+        # Only what was evaluated counts: the budget, or a success that is no move, may have cut the block short.
+        rows = [state.history.find(x) for x in memo.uniform]
+        tried = sum(outcome.first <= row < outcome.last for row in rows)
+        return evolve(state, cover=evolve(memo.cover, since=since, window_n=memo.cover.window_n + tried))
 
 
 class Ball:
@@ -150,9 +153,9 @@ def _from_lattice(
     """One lattice point not evaluated yet, drawn at random; the ball is exhausted when there is none."""
     fresh = [i for i in range(lattice.shape[0]) if state.history.find(lattice[i]) < 0]
     if not fresh:
-        return Proposal.nothing(ball.setup.n, CoverMemo(evolve(cover, exhausted=True), 0))
+        return Proposal.nothing(ball.setup.n, CoverMemo(evolve(cover, exhausted=True), np.empty((0, ball.setup.n))))
     pick = fresh[int(rng.integers(len(fresh)))]
-    return Proposal.around(lattice[pick : pick + 1], ball.x, True, memo=CoverMemo(cover, 0))
+    return Proposal.around(lattice[pick : pick + 1], ball.x, True, memo=CoverMemo(cover, np.empty((0, cover.Y.shape[1]))))
 
 
 def _renewed(cover: CoverState, state: SolverState, ball: Ball, rng: np.random.Generator) -> CoverState:

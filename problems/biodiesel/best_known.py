@@ -82,7 +82,6 @@ class Smooth:
             return torch.cat([problem.objective(Y), columns - allowed])
 
         self._both = both
-        self._slopes = torch.func.jacfwd(both)
         self._last: tuple[bytes, FloatArray] = (b"", np.empty(0))
         self._last_slopes: tuple[bytes, FloatArray] = (b"", np.empty((0, 0)))
         self.evaluations = 0
@@ -101,10 +100,18 @@ class Smooth:
         """Jacobian (1 + p, n) of `values`."""
         key = x.tobytes()
         if self._last_slopes[0] != key:
-            with torch.no_grad():
-                self._last_slopes = key, self._slopes(torch.from_numpy(x.copy())).numpy()
+            self._last_slopes = key, self._jacobian(torch.from_numpy(x.copy()))
             self.gradients += 1
         return self._last_slopes[1]
+
+    def _jacobian(self, x: torch.Tensor) -> FloatArray:
+        """Columns J e_i as derivatives of v -> J^T v: n is far smaller than the number of constraints."""
+        x.requires_grad_()
+        values = self._both(x)
+        v = torch.zeros_like(values, requires_grad=True)
+        (back,) = torch.autograd.grad(values, x, v, create_graph=True)
+        columns = [torch.autograd.grad(back, v, e, retain_graph=True)[0] for e in torch.eye(len(x), dtype=x.dtype)]
+        return torch.stack(columns, 1).numpy()
 
 
 def slsqp(problem: Problem, start: FloatArray, margin: float = 0.0) -> Run:
