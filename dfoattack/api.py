@@ -254,7 +254,7 @@ def _event(solver: Solver, step: str, seconds: float) -> Event:
         cost=counters.cost(solver.options.gradient_cost),
         budget=solver.setup.budget,
         x=space.expand(history.X[row : row + 1].copy())[0] if known else None,
-        fun=float(solver.problem.sign * history.f[row]) if known else math.nan,
+        fun=float(solver.problem.sign * history.f[row] + 0.0) if known else math.nan,
         maxcv=float(max(history.V[row], 0.0)) if known else math.inf,
         frame_size=state.mesh.size if state.mesh is not None else math.nan,
         seconds=seconds,

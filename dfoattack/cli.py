@@ -342,16 +342,19 @@ def _guarded(run: Any, problem: Any, store: Path | None) -> Any:
 
 
 def _finish(result: Any, problem: Any, store: Path | None, plot: Path | None) -> int:
-    """Print the result, draw the picture, and choose the exit code."""
+    """Draw the picture, print the result, and choose the exit code."""
     from dfoattack.reasons import StopReason
     from dfoattack.reports import result_text
 
     interrupted = result.reason is StopReason.INTERRUPTED
-    print(result_text(result, problem))
-    if plot is not None:
-        from dfoattack.plots import save
+    try:
+        if plot is not None:
+            from dfoattack.plots import save
 
-        save(plot, result, problem)
+            save(plot, result, problem)
+    finally:  # whatever becomes of the picture, the run is paid for; the text last, for its reader may have left
+        print(result_text(result, problem))
+    if plot is not None:
         print(f"\npicture: {plot}")
     if interrupted:
         cure = (

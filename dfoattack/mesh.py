@@ -14,6 +14,7 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.kernels import mesh as kernels
 
+FRAME_MAX = 1e6  # in units of the scale: frames must be bounded for the theory to hold
 ANISOTROPY = 0.1  # a coordinate that moved less than this share of its frame is not enlarged
 
 
@@ -75,11 +76,15 @@ class Mesh:
         granular = self.granularity > 0.0
         return bool(np.all((self.a[granular] == 1) & (self.b[granular] == 0)))
 
-    def enlarged(self, step: FloatArray, x: FloatArray) -> Mesh:
-        """One notch up in the coordinates that contributed to the successful `step` (n,); `x` is the new incumbent."""
+    def enlarged(self, step: FloatArray, x: FloatArray, span: FloatArray) -> Mesh:
+        """One notch up in the coordinates that contributed to the successful `step` (n,); `x` is the new incumbent.
+
+        A frame stays as it is where it already is as wide as the box (`span` (n,), +inf legal) or 10^6 times the first one.
+        """
         a, b = np.empty_like(self.a), np.empty_like(self.b)
         kernels.enlarge(self.a, self.b, self.b0, self.granularity, step, self.frame_size, ANISOTROPY, a, b)
-        return evolve(self, a=a, b=b)._sized(x)
+        wide = self.frame_size >= np.minimum(span, FRAME_MAX * self.scale)
+        return evolve(self, a=np.where(wide, self.a, a), b=np.where(wide, self.b, b))._sized(x)
 
     def refined(self, x: FloatArray) -> Mesh:
         """One notch down in every coordinate."""

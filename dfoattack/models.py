@@ -15,7 +15,9 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 from dfoattack._typing import FloatArray
 
 _RIDGE = 1e-13  # of the mean squared column of the basis
-_RESIDUAL_MAX = 1e-6  # of an interpolation, relative to the range of the values; above that the points were too degenerate
+_RESIDUAL_MAX = (
+    1e-6  # of an interpolation, relative to the range of the values; above that the points were too degenerate
+)
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def build_result(
     """The result of `state`; everything in it follows from the state and can be recomputed from the log."""
     history, space = state.history, problem.space
     sign = problem.sign
-    f = np.where(np.isfinite(history.f), sign * history.f, np.nan)
+    f = np.where(np.isfinite(history.f), sign * history.f + 0.0, np.nan)  # never -0.0
     C = history.C if history.p is not None else np.empty((history.size, 0))
     records = Records(
         x=space.expand(history.X.copy()),

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.barrier import Barrier
 from dfoattack.cache import History
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
 from dfoattack.trials import Counters, Trials
+
+DISCOUNT = 0.7  # of earlier gains and costs in a credit
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,40 @@ class OperatorCredit:
     sleeps_until: int = 0  # iteration
     failed_at: int = -1  # history row of the centre of its last failure
 
+    @property
+    def rate(self) -> float:
+        """Discounted gain per evaluation; 0 before anything was tried."""
+        return self.gain / self.cost if self.cost > 0.0 else 0.0
+
+    def earned(self, gain: float, cost: float) -> OperatorCredit:
+        """The credit after one more use."""
+        gain, cost = DISCOUNT * self.gain + gain, DISCOUNT * self.cost + max(cost, 1.0)
+        return evolve(self, gain=gain, cost=cost, tried=self.tried + 1)
+
+
+NO_CREDIT = OperatorCredit()
+NO_COST = Counters()
+
 
 @dataclass(frozen=True)
 class AttackState:
-    """radius: in units of the scale; skips: iterations ended early by attacks in a row; gradient: of F at history row `row`."""
+    """State of the attack step.
+
+    Attributes
+    ----------
+    radius : float                  attack radius in units of the scale
+    skips : int                     iterations ended early by attacks in a row
+    skipped_cost : float            what those attacks have cost
+    credits : tuple                 one `OperatorCredit` an operator
+    others : OperatorCredit         what the steps that look for descent without gradients have earned
+    row, gradient :                 the gradient of F at history row `row`, if an operator has left one
+    """
 
     radius: float
     skips: int = 0
+    skipped_cost: float = 0.0
     credits: tuple[OperatorCredit, ...] = ()
+    others: OperatorCredit = NO_CREDIT
     row: int = -1
     gradient: FloatArray | None = None
 
@@ -218,7 +247,7 @@ class SolverState:
     best_inf: int = -1
     drawn: int = 0
     runs: tuple[LocalRun, ...] = ()
-    counters: Counters = Counters()
+    counters: Counters = NO_COST
     pending: Pending | None = None
     stop: StopReason | None = None
 

@@ -240,7 +240,7 @@ def tell(
         after = evolve(after, cover=evolve(after.cover, since=0))
     after = _with_success(after, step, outcome, pending.origins[run], refine)
     ends = step.ends_iteration(setup, after, outcome)
-    after = _with_pool(step.update(setup, after, outcome), told.X)
+    after = _with_pool(step.update(setup, _with_credit(after, step, outcome), outcome), told.X)
     return evolve(after, stage=len(schedule.steps) if ends else state.stage + 1)
 
 
@@ -361,6 +361,13 @@ def _gain(before: SolverState, after: SolverState) -> float:
     return float(max(0.0, 1.0 - buffer.H[new.inf] / buffer.H[old.inf]))
 
 
+def _with_credit(state: SolverState, step: Step, outcome: Outcome) -> SolverState:
+    """What the steps that an attack can pre-empt earn: attacks must be worth their price beside them."""
+    if not step.enlarges:
+        return state
+    return evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
+
+
 def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool) -> SolverState:
     success = max(state.success, outcome.success)
     move, grow = state.move, state.grow
@@ -420,7 +427,7 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     if state.success and state.floored and state.move is not None:
         mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
     elif state.success == FULL and state.grow and state.move is not None:
-        mesh = mesh.enlarged(state.move, x)
+        mesh = mesh.enlarged(state.move, x, setup.upper - setup.lower)
     elif state.success:
         mesh = mesh.moved(x)
     else:

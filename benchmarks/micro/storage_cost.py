@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.micro.overhead import one
+from benchmarks.micro.overhead import POLL, one
 
 N = 20
 POINTS = 2000
@@ -37,7 +37,7 @@ def section(say: Callable[[str], None]) -> str:
     ]
     for block in BLOCKS:
         # Polls alone, so that every block is full.
-        options: dict[str, Any] = {"attacks": (), "covering": False, "speculative": False, "poll": "2n"}
+        options: dict[str, Any] = {**POLL, "speculative": False, "poll": "2n"}
         options |= {"opportunistic": block == 1, "block_size": block}
         one(N, options, 300, 0)
         added: list[float] = []

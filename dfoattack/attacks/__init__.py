@@ -8,6 +8,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from dfoattack import registry
 from dfoattack.errors import OptionError
 
 if TYPE_CHECKING:
@@ -27,23 +28,27 @@ BUILTIN: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 
 def by_name(name: str, options: Mapping[str, Any] | None = None) -> AttackOperator:
-    """Make a built-in operator.
+    """Make an operator: a built-in one, or a plug-in's (entry point group ``dfoattack.attacks``).
 
     Parameters
     ----------
-    name : str                  one of ``BUILTIN``
+    name : str                  one of ``BUILTIN``, or the name of an installed plug-in
     options : mapping, optional keyword arguments of its constructor
 
     Raises
     ------
     OptionError                 unknown name; a constructor refuses the options
     """
-    if name not in BUILTIN:
-        near = difflib.get_close_matches(name, BUILTIN, n=1)
+    if name in BUILTIN:
+        module, attribute = BUILTIN[name]
+        factory = getattr(import_module(module), attribute)
+    elif name in registry.names(registry.ATTACKS):
+        factory = registry.load(registry.ATTACKS, name)
+    else:
+        known = sorted({*BUILTIN, *registry.names(registry.ATTACKS)})
+        near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise OptionError(f"Unknown attack {name!r}.{hint} Built-in attacks: {', '.join(map(repr, BUILTIN))}.")
-    module, attribute = BUILTIN[name]
-    factory = getattr(import_module(module), attribute)
+        raise OptionError(f"Unknown attack {name!r}.{hint} Attacks: {', '.join(map(repr, known))}.")
     try:
         operator: AttackOperator = factory(**dict(options or {}))
     except TypeError as error:

@@ -24,7 +24,7 @@ LADDER = (1.0, 0.25)  # radii of one ladder, in units of the attack radius
 RADIUS_MAX = 1e3  # in units of the first frame size
 UP, SLIGHTLY_UP, DOWN = 1.3, 1.1, 1.0 / 1.3
 SUFFICIENT = 1e-3  # gain / min(1, radius)^2, in units of f_scale, that allows an attack to end the iteration
-DISCOUNT = 0.7  # of gains and costs in an operator's credit
+WORTH = 0.2  # an attack whose gain an evaluation is below this share of what the other steps earn counts as a failure
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Attack(Step):
             credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
             if credit.sleeps_until > state.iteration or (operator.whole_box and credit.failed_at == row):
                 continue
-            score = np.inf if not credit.tried else credit.gain / max(credit.cost, 1e-300)
+            score = np.inf if not credit.tried else credit.rate
             if score > best_score:
                 best, best_score = i, float(score)
         return best
@@ -104,30 +104,34 @@ class Attack(Step):
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         memo: AttackMemo | None = outcome.memo
         if memo is None:
-            return evolve(state, attack=evolve(state.attack, skips=0)) if state.attack.skips else state
+            return (
+                evolve(state, attack=evolve(state.attack, skips=0, skipped_cost=0.0)) if state.attack.skips else state
+            )
         attack = state.attack
         credits = list(attack.credits) or [OperatorCredit()] * len(self.operators)
         credits[memo.operator] = self._credit(setup, state, credits[memo.operator], outcome, memo)
         radius = attack.radius
         if not self.operators[memo.operator].whole_box:
             radius = self._radius(setup, attack, outcome, memo)
-        skips = attack.skips + 1 if self.ends_iteration(setup, state, outcome) else 0
-        fresh = AttackState(radius, skips, tuple(credits), memo.row, memo.gradient)
-        if memo.gradient is None:
-            fresh = evolve(fresh, row=attack.row, gradient=attack.gradient)
+        ends = self.ends_iteration(setup, state, outcome)
+        skips = attack.skips + 1 if ends else 0
+        skipped_cost = attack.skipped_cost + outcome.cost if ends else 0.0
+        fresh = evolve(attack, radius=radius, skips=skips, skipped_cost=skipped_cost, credits=tuple(credits))
+        if memo.gradient is not None:
+            fresh = evolve(fresh, row=memo.row, gradient=memo.gradient)
         return evolve(state, attack=fresh)
 
     @staticmethod
     def _credit(
         setup: Setup, state: SolverState, credit: OperatorCredit, outcome: Outcome, memo: AttackMemo
     ) -> OperatorCredit:
-        gain = DISCOUNT * credit.gain + (outcome.gain if outcome.improved else 0.0)
-        cost = DISCOUNT * credit.cost + max(outcome.cost, 1.0)
-        if outcome.improved:
-            return OperatorCredit(gain, cost, credit.tried + 1)
+        credit = credit.earned(outcome.gain if outcome.improved else 0.0, outcome.cost)
+        if _worth(state, outcome):
+            return evolve(credit, fails=0, sleeps_until=0, failed_at=-1)
         fails = credit.fails + 1
         pause = min(2 ** min(fails, 30), setup.options.attack_sleep_max)
-        return OperatorCredit(gain, cost, credit.tried + 1, fails, state.iteration + 1 + pause, memo.row)
+        failed_at = -1 if outcome.improved else memo.row
+        return evolve(credit, fails=fails, sleeps_until=state.iteration + 1 + pause, failed_at=failed_at)
 
     @staticmethod
     def _radius(setup: Setup, attack: AttackState, outcome: Outcome, memo: AttackMemo) -> float:
@@ -140,10 +144,19 @@ class Attack(Step):
         return float(min(max(radius, options.attack_radius_min), RADIUS_MAX))
 
     def ends_iteration(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
-        """Only a sufficient gain, and only so many times in a row; a merely simple gain never ends an iteration."""
+        """Only a sufficient gain, only so many times in a row, and only while the attacks have cost no more than the poll they skip.
+
+        A merely simple gain never ends an iteration.
+        """
         memo: AttackMemo | None = outcome.memo
-        enough = memo is not None and outcome.improved and _sufficient(outcome, memo.radius)
-        return enough and state.attack.skips < setup.options.attack_skips_max
+        enough = memo is not None and _worth(state, outcome) and _sufficient(outcome, memo.radius)
+        fair = state.attack.skipped_cost + outcome.cost <= setup.n + 2
+        return enough and fair and state.attack.skips < setup.options.attack_skips_max
+
+
+def _worth(state: SolverState, outcome: Outcome) -> bool:
+    """The attack moved the incumbent, at a price that compares with what the other steps ask for a gain."""
+    return outcome.improved and outcome.gain / max(outcome.cost, 1.0) >= WORTH * state.attack.others.rate
 
 
 def _sufficient(outcome: Outcome, radius: float) -> bool:

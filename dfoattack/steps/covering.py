@@ -155,7 +155,9 @@ def _from_lattice(
     if not fresh:
         return Proposal.nothing(ball.setup.n, CoverMemo(evolve(cover, exhausted=True), np.empty((0, ball.setup.n))))
     pick = fresh[int(rng.integers(len(fresh)))]
-    return Proposal.around(lattice[pick : pick + 1], ball.x, True, memo=CoverMemo(cover, np.empty((0, cover.Y.shape[1]))))
+    return Proposal.around(
+        lattice[pick : pick + 1], ball.x, True, memo=CoverMemo(cover, np.empty((0, cover.Y.shape[1])))
+    )
 
 
 def _renewed(cover: CoverState, state: SolverState, ball: Ball, rng: np.random.Generator) -> CoverState:

@@ -7,6 +7,7 @@ The points are not rounded to the mesh: they become incumbents on any decrease, 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 from scipy.optimize import Bounds, minimize
@@ -20,8 +21,11 @@ from dfoattack.models import QuadraticModels, quadratic_models
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Proposal, Step
 
-FULL_QUADRATIC_MAX = 24  # variables up to which a full quadratic is fitted; above, minimum-norm models from a multiple of n points
+FULL_QUADRATIC_MAX = (
+    24  # variables up to which a full quadratic is fitted; above, minimum-norm models from a multiple of n points
+)
 POINTS_A_VARIABLE = 5
+VARIABLES_MAX = 49  # beyond, one factorisation would cost more than it tells
 REACH = 4.0  # points within so many frame sizes are used, farther ones only until there are enough
 TRUST = 2.0  # the minimiser is sought within so many frame sizes
 COLUMNS_MAX = 30  # constraint columns modelled; the most violated or nearest to being active ones
@@ -40,7 +44,14 @@ class ModelSearch(Step):
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         n, mesh = setup.n, state.mesh
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        if not setup.options.models or mesh is None or row < 0 or state.floored or state.barrier.phase == 1:
+        if (
+            not setup.options.models
+            or n > VARIABLES_MAX
+            or mesh is None
+            or row < 0
+            or state.floored
+            or state.barrier.phase == 1
+        ):
             return Proposal.nothing(n)
         x = state.history.X[row]
         rows, distance = _nearest(state, x, mesh)
@@ -52,7 +63,9 @@ class ModelSearch(Step):
         values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)] - _tol(state, columns)])
         low, spread = values.min(axis=0), np.ptp(values, axis=0)
         spread[spread <= 0.0] = 1.0
-        models = quadratic_models((state.history.X[rows] - x) / unit, (values - low) / spread, 1.0 / np.maximum(1.0, distance / REACH) ** 2)
+        models = quadratic_models(
+            (state.history.X[rows] - x) / unit, (values - low) / spread, 1.0 / np.maximum(1.0, distance / REACH) ** 2
+        )
         if models is None:
             return Proposal.nothing(n)
         lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
@@ -103,24 +116,22 @@ def _tol(state: SolverState, columns: IntArray) -> FloatArray:
 def minimiser(models: QuadraticModels, limits: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
     """Approximate minimiser s (n,) of model 0 in the box subject to model j <= limits[j - 1], from s = 0."""
     start = np.clip(np.zeros(lower.shape[0]), lower, upper)
-    constraints = ()
-    if limits.shape[0]:
-        constraints = (
-            {
-                "type": "ineq",
-                "fun": lambda s: limits - models.value(s)[1:],
-                "jac": lambda s: -models.gradient(s)[1:],
-            },
-        )
+    constraint: Any = {
+        "type": "ineq",
+        "fun": lambda s: limits - models.value(s)[1:],
+        "jac": lambda s: -models.gradient(s)[1:],
+    }
+    constrained = limits.shape[0] > 0
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a subproblem that is not solved exactly still gives a trial point
-        found = minimize(
-            lambda s: (float(models.value(s)[0]), models.gradient(s)[0]),
+        solve: Any = minimize  # the overloads of its stubs do not know this combination
+        found = solve(
+            lambda s: float(models.value(s)[0]),
             start,
-            jac=True,
+            jac=lambda s: models.gradient(s)[0],
             bounds=Bounds(lower, upper),
-            method="SLSQP" if constraints else "L-BFGS-B",
-            constraints=constraints,
+            method="SLSQP" if constrained else "L-BFGS-B",
+            constraints=[constraint] if constrained else [],
             options={"maxiter": 60},
         )
     step: FloatArray = np.clip(np.where(np.isfinite(found.x), found.x, 0.0), lower, upper)

@@ -1,8 +1,9 @@
 """Best known values of the shipped networks: how they were found, and the table of them.
 
-``python -m dfoattack_problems.biodiesel.best_known --out known.npz`` finds them again (about ten minutes): SLSQP with exact gradients from many
-starts, after a fine grid for n = 2; whole watts by local search from many rounded schedules. Every value is attained at a point whose
-constraints hold with tolerance 0 (soft heads: with the declared tolerance of the concentrations).
+``python -m dfoattack_problems.biodiesel.best_known --out known.npz`` finds them again (about ten minutes): SLSQP with
+exact gradients from many starts, after a fine grid for n = 2; whole watts by local search from many rounded schedules.
+Every value is attained at a point whose constraints hold with tolerance 0 (soft heads: with the declared tolerance of
+the concentrations).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from dfoattack.problem import Known
 from scipy.optimize import minimize
+
+from dfoattack.problem import Known
 
 from .data import SUPPORTS
 from .kinetics import ENERGY_MAX, POWER_MAX, TIME_MAX, FloatArray
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from dfoattack.problem import Problem
 
 TABLE = Path(__file__).resolve().parent / "known.npz"
-MARGIN = 1e-9  # own units; kept from the limits, so that another processor's last digit does not make the point infeasible
+MARGIN = (
+    1e-9  # own units; kept from the limits, so that another processor's last digit does not make the point infeasible
+)
 TOLERANCE = 1e-6  # of a value found by gradients
 TOLERANCE_LEVELS = 1e-3  # of a value found by local search among whole watts
 
@@ -49,7 +53,7 @@ def _table() -> dict[str, Any]:
 
 
 def look_up(case: str, digest: str) -> Known | None:
-    """Return what is known of a case ("hard_wide_trust", "schedule_30_levels", ...), if it was found with these weights."""
+    """Return what is known of a case ("hard_wide_trust", "schedule_30_levels", ...) with these weights, if anything."""
     table = _table()
     if f"{case}.x" not in table or str(table[f"{case}.weights"]) != digest:
         return None
@@ -65,7 +69,7 @@ def look_up(case: str, digest: str) -> Known | None:
 
 
 class Smooth:
-    """f and c - tol of a problem at single points, with exact derivatives; the constraints share one pass with the objective."""
+    """f and c - tol of a problem at single points, with exact derivatives; all share one pass of the network."""
 
     def __init__(self, problem: Problem, margin: float = 0.0) -> None:
         module = problem.surrogate.module  # type: ignore[attr-defined]
@@ -115,7 +119,7 @@ class Smooth:
 
 
 def slsqp(problem: Problem, start: FloatArray, margin: float = 0.0) -> Run:
-    """SLSQP with exact gradients of f and of every constraint column from one start, at SciPy's defaults but ftol = 1e-12."""
+    """SLSQP with exact gradients of f and every constraint column from one start; SciPy's defaults but ftol = 1e-12."""
     smooth = Smooth(problem, margin)
     found = minimize(
         lambda x: -smooth.values(x)[0],
@@ -141,7 +145,7 @@ def excess(problem: Problem, X: FloatArray) -> tuple[FloatArray, FloatArray]:
 def on_grid(
     problem: Problem, low: FloatArray, high: FloatArray, side: int = 301, keep: int = 40
 ) -> tuple[FloatArray, float]:
-    """Best feasible points of a grid over low <= x <= high, n = 2, at most one per 5 x 5 patch, and the best value among all of them."""
+    """Best feasible points of a grid over low <= x <= high (n = 2), one per 5 x 5 patch at most, and the best value."""
     first, second = np.linspace(low[0], high[0], side), np.linspace(low[1], high[1], side)
     f = np.full((side, side), -np.inf)
     for i, time in enumerate(first):
@@ -238,8 +242,8 @@ def find_all(seed: int = 0) -> dict[str, Any]:
                 starts = np.vstack([problem.x0, points, rng.uniform(low, high, (40, 2))])
                 x, value, hits = best_smooth(problem, starts)
                 how = (
-                    f"SLSQP with exact gradients from {len(starts)} starts ({hits} end here), {len(points)} of them the best of a grid of 301 x 301 "
-                    f"points, whose own best is {on_nodes:.6f}"
+                    f"SLSQP with exact gradients from {len(starts)} starts ({hits} end here), {len(points)} of them "
+                    f"the best of a grid of 301 x 301 points, whose own best is {on_nodes:.6f}"
                 )
                 case = f"{head}_{support}" + ("_trust" if trust else "")
                 enter(case, problem, _digest(f"{head}_{support}"), x, value, how)

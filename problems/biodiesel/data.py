@@ -1,4 +1,4 @@
-"""Training data: labels on a grid of powers, collocation supports, random transitions of schedules. Nothing is downloaded."""
+"""Training data: labels on a grid of powers, collocation supports, random transitions of schedules; no downloads."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def transitions(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Random one-segment transitions met on random schedules.
 
-    Every schedule draws its own segment length (0.5 to 6 min, stopping near 60 min), a random walk of powers in [0, 10] W and starts
-    from the empty reactor, so the states are those a schedule can reach. 1200 schedules of 60 segments make 72 000 rows.
+    Every schedule draws its own segment length (0.5 to 6 min) and a random walk of powers in [0, 10] W. It starts from
+    the cold, unreacted mixture, and again when an hour is over, so the states are those a schedule can reach. 1200
+    schedules of 60 segments make 72 000 rows.
 
     Returns
     -------
@@ -55,7 +56,7 @@ def transitions(
     clock = np.zeros(schedules)
     before, drive, after = [], [], []
     for _ in range(segments):
-        # Past 60 minutes a reactor starts again from empty: long segments would otherwise fill the data with finished batches.
+        # After an hour a reactor starts again: long segments would otherwise fill the data with finished batches.
         done = clock + step > 60.0 + 1e-9
         state[done] = [0.0, 0.0, 0.0, T0]
         clock[done] = 0.0

@@ -8,8 +8,8 @@ Four glycerides react in a chain, each step giving one methyl ester (ME):
     T'  = (7 Q - (T - 22)) / 15
     k_j = kref_j exp(-(Ea_j / R) (1 / (T + 273.15) - 1 / 323.15))
 
-Units: mol/L, minutes, degC, W. The form follows the microwave reactor studied by Bouchet & Vidal ("Optimization by Directional
-Attacks"); the constants are our own and are not fitted to a plant. The conversions xi_1 = TG0 - TG, xi_2 = xi_1 - DG,
+Units: mol/L, minutes, degC, W. The form follows the microwave reactor in Bouchet & Vidal, "Optimization by Directional
+Attacks"; the constants are our own and are not fitted to a plant. The conversions xi_1 = TG0 - TG, xi_2 = xi_1 - DG,
 xi_3 = xi_2 - MG carry the same information in three numbers, with xi_j' = r_j.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .kinetics import NODES, POWER_MAX, T0, TG0, TIME_MAX
+from .kinetics import NODES, T0, TG0, TIME_MAX
 
 Head = Literal["hard", "soft"]
 FOLDER = Path(__file__).resolve().parent
@@ -19,13 +20,14 @@ FOLDER = Path(__file__).resolve().parent
 class Reactor(nn.Module):
     """Trajectory at constant power: x = (t / 120, Q / 20) -> the six outputs at t_i = i t / 100.
 
-    ``forward`` maps (k, 2) to (k, 600); ``outputs.reshape(k, 100, 6)`` holds TG, DG, MG, G, ME in mol/L and T in degC per instant.
+    ``forward`` maps (k, 2) to (k, 600); reshaped to (k, 100, 6) they are TG, DG, MG, G, ME in mol/L and T in degC.
     The inner network is 2-64-64-64-6 (soft) or 2-64-64-64-4 (hard) with tanh.
 
     Parameters
     ----------
     head : "hard" | "soft"
-        "soft": six free outputs, as published. "hard": with s = sigmoid(first three outputs), e = 1 - exp(-t / 10) and z the fourth,
+        "soft": six free outputs, as published. "hard": with s = sigmoid(first three outputs), e = 1 - exp(-t / 10) and
+        z the fourth,
 
             xi_1 = TG0 e s_1,  xi_2 = xi_1 e s_2,  xi_3 = xi_2 e s_3,  T = 22 + 50 e z,
 
@@ -36,12 +38,10 @@ class Reactor(nn.Module):
         super().__init__()
         self.head: Head = head
         sizes = (2, 64, 64, 64, 4 if head == "hard" else 6)
-        self.layers = nn.ModuleList(
-            nn.Linear(a, b, dtype=torch.float64) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Linear(a, b, dtype=torch.float64) for a, b in itertools.pairwise(sizes))
         self.register_buffer("fractions", torch.arange(1, NODES + 1, dtype=torch.float64) / NODES, persistent=False)
-        # The wide support reaches 8 of 20 W. In the hard head powers are stretched so that these data, not the box, fill [-1, 1],
-        # which halves its errors; the soft head sees the box, as published.
+        # The wide support reaches 8 of 20 W. For the hard head powers are stretched so that these data, not the box,
+        # fill [-1, 1], which lowers its errors; the soft head sees the whole box as [-1, 1].
         stretch = [2.0, 5.0 if head == "hard" else 2.0]
         self.register_buffer("stretch", torch.tensor(stretch, dtype=torch.float64), persistent=False)
         scale = [TG0] * 3 + [TG0, 3.0 * TG0, 50.0]
@@ -99,10 +99,11 @@ class Reactor(nn.Module):
 
 
 class Schedule(nn.Module):
-    """Trajectory under a power schedule: x_k = Q_k / 10 for K equal segments -> conversions and temperature at their ends.
+    """Trajectory under a power schedule: x_k = Q_k / 10 in K equal segments -> conversions and temperature at the ends.
 
-    A 6-96-96-4 tanh net maps (xi_1, xi_2, xi_3, T, Q, h) to the change over a step of h minutes (0.5 to 6); it is applied
-    ceil(segment / 6) times per segment. ``forward`` maps (k, K) to (k, 4 K); ``outputs.reshape(k, K, 4)`` holds xi / TG0 and T in degC.
+    A 6-96-96-4 tanh net maps (xi_1, xi_2, xi_3, T, Q, h) to the change over a step of h minutes (0.5 to 6); it is
+    applied ceil(segment / 6) times per segment. ``forward`` maps (k, K) to (k, 4 K); reshaped to (k, K, 4) they are
+    xi / TG0 and T in degC.
     """
 
     WIDTH = 96
@@ -120,18 +121,25 @@ class Schedule(nn.Module):
         self.third = nn.Linear(w, 4, dtype=torch.float64)
 
     def advance(self, state: Tensor, drive: Tensor, step: Tensor) -> Tensor:
-        """One step in the net's own units: state (q, 4) = xi / TG0 and (T - 22) / 50, drive (q, 1) = Q / 10, step (q, 1) = h / 6."""
+        """One step in the net's own units.
+
+        state (q, 4) = xi / TG0 and (T - 22) / 50, drive (q, 1) = Q / 10, step (q, 1) = h / 6; returns the next state.
+        """
         hidden = torch.tanh(self.first(2.0 * torch.cat([state, drive, step], 1) - 1.0))
         return state + step * self.third(torch.tanh(self.second(hidden)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(k, K) in [0, 1]^K -> (k, 4 K)."""
         k, step = x.shape[0], self.step / 6.0
-        # The same numbers as `advance` applied in a loop, with everything that does not depend on the state taken out of it: a single
-        # point is bound by the cost of launching operations, and this leaves five a step.
+        # The same numbers as `advance` applied in a loop, with all that does not depend on the state taken out: a
+        # single point is bound by the cost of launching operations, and this leaves six a step.
         weight = 2.0 * self.first.weight
         w1, w2, w3 = weight[:, :4].t(), self.second.weight.t(), self.third.weight.t() * step
-        b1, b2, b3 = self.first.bias - self.first.weight.sum(1) + weight[:, 5] * step, self.second.bias, self.third.bias * step
+        b1, b2, b3 = (
+            self.first.bias - self.first.weight.sum(1) + weight[:, 5] * step,
+            self.second.bias,
+            self.third.bias * step,
+        )
         drives = x.t().unsqueeze(-1) * weight[:, 4] + b1  # (K, k, width)
         state = x.new_zeros(k, 4)
         ends = []
@@ -141,7 +149,9 @@ class Schedule(nn.Module):
                 state = torch.addmm(state + b3, torch.tanh(torch.addmm(b2, hidden, w2)), w3)
             ends.append(state)
         unit = x.new_tensor([1.0, 1.0, 1.0, 50.0])
-        return torch.addcmul(x.new_tensor([0.0, 0.0, 0.0, T0]), torch.stack(ends, 1), unit).reshape(k, 4 * self.segments)
+        return torch.addcmul(x.new_tensor([0.0, 0.0, 0.0, T0]), torch.stack(ends, 1), unit).reshape(
+            k, 4 * self.segments
+        )
 
 
 def weights_path(kind: str) -> Path:

@@ -38,7 +38,7 @@ def draw_reactor(result: Any, figure: Any, *, net: Reactor) -> None:
     time, power = TIME_MAX * x[0], POWER_MAX * x[1]
     clock = np.arange(1, NODES + 1) * (time / NODES)
     with torch.inference_mode():
-        predicted = net(torch.from_numpy(x[None])).reshape(NODES, 6).numpy()
+        predicted = net(torch.tensor(x[None])).reshape(NODES, 6).numpy()
     true = simulate(power, clock)
     f = float(np.mean(true[:, 4] / true[:, :3].sum(1)))
     heat, mixture = figure.subplots(2, 1, sharex=True, height_ratios=(2, 3))
@@ -55,7 +55,7 @@ def draw_reactor(result: Any, figure: Any, *, net: Reactor) -> None:
 
 
 def draw_schedule(result: Any, figure: Any, *, net: Schedule) -> None:
-    """Draw temperature, conversions and powers over the hour: lines are the true kinetics, dots the network at the ends of the segments.
+    """Draw temperature, conversions and powers over the hour: lines are the true kinetics, dots the network.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def draw_schedule(result: Any, figure: Any, *, net: Schedule) -> None:
     fine = max(1, 120 // segments)
     clock = np.arange(segments * fine + 1) * (net.duration / (segments * fine))
     with torch.inference_mode():
-        predicted = net(torch.from_numpy(x[None])).reshape(segments, 4).numpy()
+        predicted = net(torch.tensor(x[None])).reshape(segments, 4).numpy()
     true = simulate_schedule(power, net.duration, fine)
     conversions = true[fine - 1 :: fine, :3] / TG0
     f = float(np.mean(conversions.sum(1) / (1.0 - conversions[:, 2])))
@@ -87,15 +87,13 @@ def draw_schedule(result: Any, figure: Any, *, net: Schedule) -> None:
     heat.set_title(f"{segments} segments, mean power {power.mean():.3f} of 5 W\n" + _values(result, f))
 
 
-def _temperature(
-    axes: Any, line: tuple[FloatArray, FloatArray, str], dots: tuple[FloatArray, FloatArray, str]
-) -> None:
+def _temperature(axes: Any, line: tuple[FloatArray, FloatArray, str], dots: tuple[FloatArray, FloatArray, str]) -> None:
     """Draw one curve and its counterpart as dots, each as (times, values, label), and the upper limit."""
     axes.plot(*line[:2], color="C5", label=line[2])
     axes.plot(*dots[:2], ".", color="C5", label=dots[2])
     axes.axhline(TEMPERATURE_MAX, color="C3", linestyle="--", linewidth=1.0, label=f"limit {TEMPERATURE_MAX:g} °C")
     axes.set_ylabel("temperature [°C]")
-    axes.legend(loc="lower right", frameon=False, fontsize="small")
+    axes.legend(loc="center right", frameon=False, fontsize="small")
 
 
 def _values(result: Any, verified: float) -> str:

@@ -1,4 +1,4 @@
-"""The bio-diesel problems as `dfoattack.Problem`: constant power (n = 2), and, from `schedule.py`, a schedule of powers."""
+"""The bio-diesel problems as `dfoattack.Problem`: constant power (n = 2), and, from `schedule.py`, a schedule."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import get_args
 
 import numpy as np
 import torch
+
 from dfoattack.errors import ProblemError
 from dfoattack.problem import Constraint, Problem
 from dfoattack.space import Box
@@ -46,10 +47,10 @@ def make_problem(
 ) -> Problem:
     """Return the reactor at constant power, n = 2: as much methyl ester per remaining glyceride as possible.
 
-    x = (t / 120, Q / 20) in [0, 1]^2 with batch time t in minutes and power Q in W; Phi(x) holds the six outputs of the network at
-    t_i = i t / 100, i = 1..100; f = mean_i ME_i / (TG_i + DG_i + MG_i). The 705 columns of c come in groups: `time` and `power` (limits,
-    2 each), `energy` (Q t <= 500 W min), `species` (500 concentrations >= 0), `temperature_low` (T_i >= 20 degC), `temperature_high`
-    (T_i <= 65 degC); `support` with `trust=True`.
+    x = (t / 120, Q / 20) in [0, 1]^2 with batch time t in minutes and power Q in W; Phi(x) holds the six outputs of the
+    network at t_i = i t / 100, i = 1..100; f = mean_i ME_i / (TG_i + DG_i + MG_i). The 705 columns of c come in groups:
+    `time` and `power` (limits, 2 each), `energy` (Q t <= 500 W min), `species` (500 concentrations >= 0),
+    `temperature_low` (T_i >= 20 degC), `temperature_high` (T_i <= 65 degC); and `support` with `trust=True`.
 
     Parameters
     ----------
@@ -57,12 +58,12 @@ def make_problem(
     support : "wide" | "narrow"     the network saw t <= 120 and Q in [0, 8], or t <= 60 and Q in [4, 6] only
     trust : bool                    constrain x to what the network saw
     conc_tol : float, optional      tolerance of `species` in mol/L; None: 0 for the hard head and 1e-3 for the soft one
-    weights : str, optional         an ``.npz`` file written by ``train.py``, instead of the shipped one of this head and support
+    weights : str, optional         an ``.npz`` file written by ``train.py``, instead of the shipped one
 
     Returns
     -------
     Problem
-        `verify(x)` is f by the true kinetics. `known` is declared for the shipped weights and the default tolerance only.
+        `verify(x)` is f by the true kinetics. `known` is declared for the shipped weights and default tolerance only.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def make_problem(
 
 
 def truth(x: FloatArray) -> tuple[float, float]:
-    """Return f and the largest constraint value (without tolerance, own units) at x (2,) by the true kinetics instead of the network."""
+    """Return f and the largest constraint value (own units) at x (2,) by the true kinetics instead of the network."""
     time, power = TIME_MAX * float(x[0]), POWER_MAX * float(x[1])
     y = simulate(power, np.arange(1, NODES + 1) * (time / NODES))
     f = float(np.mean(y[:, 4] / y[:, :3].sum(1)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from dfoattack.errors import ProblemError
 from dfoattack.problem import Constraint, Problem
 from dfoattack.space import Box
@@ -29,10 +30,11 @@ START = 0.4
 def make_schedule(n: int = 10, *, levels: bool = False, weights: str | None = None) -> Problem:
     """Return the reactor under a power schedule, n = K segments of 60 / K minutes.
 
-    x_k = Q_k / 10 in [0, 1]; Phi rolls a step network out over the hour and returns (xi_1, xi_2, xi_3, T) at the end of every segment,
-    m = 4 K, conversions as fractions of TG0; f = mean_k (xi_1 + xi_2 + xi_3) / (1 - xi_3), esters per remaining glyceride. Constraints:
-    `mean_power` (mean Q <= 5 W), `temperature_high` (T_k <= 65 degC; T is monotone inside a segment, so its ends suffice), `ramp`
-    (neighbouring powers differ by at most 3 W; 2 (K - 1) columns), 3 K - 1 in all. Start: 4 W everywhere.
+    x_k = Q_k / 10 in [0, 1]; Phi rolls a step network out over the hour and returns (xi_1, xi_2, xi_3, T) at the end of
+    every segment, m = 4 K, conversions as fractions of TG0; f = mean_k (xi_1 + xi_2 + xi_3) / (1 - xi_3), esters per
+    remaining glyceride. Constraints: `mean_power` (mean Q <= 5 W), `temperature_high` (T_k <= 65 degC; T is monotone
+    inside a segment, so its ends suffice), `ramp` (neighbouring powers differ by at most 3 W; 2 (K - 1) columns),
+    3 K - 1 in all. Start: 4 W everywhere.
 
     Parameters
     ----------

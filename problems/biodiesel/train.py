@@ -1,8 +1,8 @@
 """Train the networks of this folder: ``python -m dfoattack_problems.biodiesel.train --seed 0 --device cpu``.
 
-Without further options the default network (hard head, wide support) and the step network of the schedule are trained.
-``--net all`` trains everything that is shipped. Results go to ``--out`` (default: the current folder), never over the shipped files
-unless that folder is named.
+Without further options the default network (hard head, wide support) and the step network of the schedule are
+trained; ``--net all`` trains everything that is shipped. Results go to ``--out`` (default: the current folder); the
+shipped files are replaced only if their own folder is named.
 """
 
 from __future__ import annotations
@@ -10,16 +10,32 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .data import SUPPORTS, labels, transitions
-from .kinetics import E_A, HEATING, K_REF, T0, TG0, TIME_CONSTANT, TIME_MAX, POWER_MAX, FloatArray, rates, runge_kutta, simulate
+from .kinetics import (
+    E_A,
+    HEATING,
+    K_REF,
+    POWER_MAX,
+    T0,
+    TG0,
+    TIME_CONSTANT,
+    TIME_MAX,
+    FloatArray,
+    rates,
+    runge_kutta,
+    simulate,
+)
 from .model import Reactor, Schedule, save_weights
 
+Net = TypeVar("Net", Reactor, Schedule)
 PAIRS = ("hard_wide", "hard_narrow", "soft_wide", "soft_narrow")
 
 
@@ -37,24 +53,23 @@ def train_reactor(
     head, _, where = pair.partition("_")
     support = SUPPORTS[where]
     net, generator = _seeded(lambda: Reactor(head), seed, device)  # type: ignore[arg-type]
-    like = {"dtype": torch.float32, "device": device}
+    like: dict[str, Any] = {"dtype": torch.float32, "device": device}
     unit = torch.tensor([TIME_MAX, POWER_MAX], **like)
     known_x, known_y = (torch.tensor(a, **like) for a in labels(support))
     known_x = known_x / unit
-    # Concentrations count per TG0 and temperature per 50 degC; slopes per 20 minutes, so that the two parts of the loss compare.
+    # Concentrations count per TG0, temperature per 50 degC, slopes per 20 minutes: the two parts of the loss compare.
     scale = torch.tensor([TG0] * 4 + [3.0 * TG0, 50.0], **like)
     low = torch.tensor([0.0, support.power[0]], **like)
     span = torch.tensor([support.time, support.power[1] - support.power[0]], **like)
     k_ref, e_a = torch.tensor(K_REF, **like), torch.tensor(E_A, **like)
-    parameters = list(net.parameters())
-    if learn_kinetics:
-        k_ref = (0.05 * torch.ones_like(k_ref)).requires_grad_()
-        e_a = (50.0 * torch.ones_like(e_a)).requires_grad_()
-        parameters += [k_ref, e_a]
+    guess = torch.zeros(2, 6, **like)  # logarithms of the constants over 0.03 and over 50 kJ/mol
+    parameters = list(net.parameters()) + ([guess.requires_grad_()] if learn_kinetics else [])
     optimiser = torch.optim.Adam(parameters, lr=5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     start = time.perf_counter()
     for step in range(1, steps + 1):
+        if learn_kinetics:
+            k_ref, e_a = 0.03 * guess[0].exp(), 50.0 * guess[1].exp()
         draw = torch.rand(256, 2, generator=generator).to(device)
         points = (low + span * draw) / unit
         misfit = (((net.outputs(known_x) - known_y) / scale) ** 2).mean()
@@ -65,9 +80,11 @@ def train_reactor(
         optimiser.step()
         schedule.step()
         if log and (step % 1000 == 0 or step == 1):
-            print(f"{pair} step {step} data {misfit.item():.3e} residual {residual.item():.3e} {time.perf_counter() - start:.0f} s", flush=True)
+            progress = f"data {misfit.item():.3e} residual {residual.item():.3e}"
+            print(f"{pair} step {step} {progress} {time.perf_counter() - start:.0f} s", flush=True)
     if learn_kinetics and log:
-        print(f"{pair} kref {k_ref.tolist()} Ea {e_a.tolist()}")
+        rounded = [[round(value, 4) for value in values.tolist()] for values in (k_ref, e_a)]
+        print(f"{pair} kref {rounded[0]} Ea {rounded[1]}")
     return net.double().cpu().eval().requires_grad_(False)
 
 
@@ -139,7 +156,7 @@ def true_schedule(x: FloatArray, duration: float = 60.0) -> FloatArray:
     return np.stack(ends, 1) / np.array([TG0, TG0, TG0, 1.0])
 
 
-def _seeded(build, seed: int, device: str):  # type: ignore[no-untyped-def]
+def _seeded(build: Callable[[], Net], seed: int, device: str) -> tuple[Net, torch.Generator]:
     """Build a module with its own seed, leaving the global generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

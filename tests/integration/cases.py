@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -163,4 +163,3 @@ def assert_best_is_best(result: Result, sense: str) -> None:
         assert result.x.tobytes() == r.x[result.best_index].tobytes()
 
 
-Options = Mapping[str, Any]

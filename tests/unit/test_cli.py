@@ -286,6 +286,18 @@ def test_the_picture_of_a_finished_run_evaluates_nothing(place: Path, capsys: py
     assert "nfev 30" in out and "30/30" not in err
 
 
+def test_a_picture_that_cannot_be_written_hides_no_result(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, result: da.Result, problem: da.Problem) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("dfoattack.plots.check_target", lambda path: None)
+    monkeypatch.setattr("dfoattack.plots.save", full)
+    code, out, err = run(capsys, "solve", "toy.py", "--budget", "5", "--plot", "run.png")
+    assert code == 2 and "Budget of 5 evaluations used" in out and "disk full" in err
+
+
 def test_show_while_the_run_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts: list[str] = []
 
