@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
+from dfoattack import __version__
 from dfoattack._validation import check_seed
 from dfoattack.errors import EvaluationError, OptionError
 from dfoattack.options import Options
@@ -141,6 +142,7 @@ def _meta(
 ) -> dict[str, Any]:
     """What a run file must agree with on resume."""
     return {
+        "version": __version__,
         "problem": problem.fingerprint(),
         "options": options.to_dict(),
         "seed": seed,

@@ -40,7 +40,7 @@ def _encode(value: Any) -> Any:
         return {
             "@": "array",
             "dtype": raw.dtype.str,
-            "shape": raw.shape,
+            "shape": value.shape,
             "data": base64.b64encode(raw.tobytes()).decode(),
         }
     if isinstance(value, History):
@@ -78,7 +78,7 @@ def _decode(value: Any) -> Any:
     if kind == "tuple":
         return tuple(_decode(v) for v in value["items"])
     if kind == "enum":
-        return _type(value["type"])[value["name"]]
+        return _type(value["type"], enum=True)[value["name"]]
     if kind == "history":
         return _history(value)
     return _type(value["type"])(**{name: _decode(v) for name, v in value["fields"].items()})
@@ -96,8 +96,13 @@ def _name(value: Any) -> str:
     return f"{type(value).__module__}:{type(value).__qualname__}"
 
 
-def _type(name: str) -> Any:
+def _type(name: str, enum: bool = False) -> Any:
+    """The enum or dataclass of this package with that name; never a function, which would be called."""
     module, _, qualname = name.partition(":")
     if not module.startswith(_PACKAGE):
         raise StoreError(f"A saved state may hold types of this package only, got {name}.")
-    return getattr(importlib.import_module(module), qualname)
+    found = getattr(importlib.import_module(module), qualname)
+    ours = isinstance(found, type) and found.__module__ == module
+    if not (ours and (issubclass(found, Enum) if enum else dataclasses.is_dataclass(found))):
+        raise StoreError(f"A saved state may hold dataclasses and enums only, got {name}.")
+    return found

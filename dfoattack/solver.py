@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfoattack import codec
+from dfoattack._typing import FloatArray
 from dfoattack._validation import check_seed
 from dfoattack.errors import AskTellError, StoreError
 from dfoattack.evaluator import Evaluator, Journal
@@ -141,7 +142,7 @@ class Solver:
         """
         if not isinstance(evaluations, Evaluations):
             evaluations = self._from_values(evaluations, constraints)
-        columns = self._plain_columns(evaluations) if self.problem.p is None else self.problem.columns
+        columns = self._plain_columns(evaluations.C) if self.problem.p is None else self.problem.columns
         self.state = tell(self.setup, self.schedule, self.state, evaluations, columns)
         return self.state.stop
 
@@ -170,12 +171,15 @@ class Solver:
         status = np.where(bad, Status.NONFINITE, Status.OK).astype(np.int8)
         F = np.where(bad, np.inf, self.problem.sign * values)
         C = np.where(bad[:, None], np.nan, C)
+        known = self.problem.p if self.problem.p is not None else len(self._plain_columns(C) or ())
+        if C.shape[1] != known:
+            raise AskTellError(f"`constraints` must have {known or len(self.problem.constraints)} columns, got {C.shape}.")
         self.evaluator.ledger.nfev += k
         return Evaluations(X, F, C, status, self.evaluator.counters)
 
-    def _plain_columns(self, evaluations: Evaluations) -> tuple[tuple[str, str, float], ...] | None:
+    def _plain_columns(self, C: FloatArray) -> tuple[tuple[str, str, float], ...] | None:
         """Columns when values came from outside: one a constraint, or all of them of the only constraint."""
-        p, constraints = evaluations.C.shape[1], self.problem.constraints
+        p, constraints = C.shape[1], self.problem.constraints
         if p == len(constraints):
             return tuple((c.name, c.kind, c.tol) for c in constraints)
         if len(constraints) == 1:
@@ -205,13 +209,17 @@ class Solver:
 
     def to_bytes(self) -> bytes:
         """The state of the run with the outputs of Phi it may still need; `restore` goes on from it bit for bit."""
-        return codec.to_bytes((self.state, self.evaluator.store.snapshot()))
+        evaluator, problem = self.evaluator, self.problem
+        return codec.to_bytes((self.state, evaluator.counters, evaluator.store.snapshot(), problem.m, problem.widths))
 
     def restore(self, data: bytes) -> None:
         """Go on from what `to_bytes` of a solver with the same problem and options gave. Raises `StoreError` for anything else."""
         value = codec.from_bytes(data)
-        if not (isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], SolverState)):
+        if not (isinstance(value, tuple) and len(value) == 5 and isinstance(value[0], SolverState)):
             raise StoreError("The bytes are not a saved solver.")
-        self.state, rows = value
-        self.evaluator.ledger.adopt(self.state.counters)
+        self.state, counters, rows, outputs, widths = value
+        self.evaluator.ledger.adopt(counters)
         self.evaluator.store.adopt(rows)
+        self.problem.m = outputs
+        if widths is not None:
+            self.problem.learn_widths(widths)

@@ -55,6 +55,7 @@ from dfoattack.steps.speculative import Speculative
 from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
+GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
 OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
 START_DESIGN_MAX = 16  # design points a variable tried before a run without any usable start gives up
@@ -233,7 +234,7 @@ def tell(
     after = _with_best(after, first)
     if starting:
         return _start_run(setup, _with_pool(after, told.X))
-    refine = _drop_small_gains(setup, before, types, F, H, pending.trials.on_mesh[run])
+    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, pending.trials.on_mesh[run])
     step = schedule.steps[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
@@ -284,7 +285,7 @@ def _with_best(state: SolverState, first: int) -> SolverState:
 
 
 def _drop_small_gains(
-    setup: Setup, before: SolverState, types: IntArray, F: FloatArray, H: FloatArray, on_mesh: BoolArray
+    before: SolverState, f_scale: float, types: IntArray, F: FloatArray, H: FloatArray, on_mesh: BoolArray
 ) -> bool:
     """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
 
@@ -297,10 +298,10 @@ def _drop_small_gains(
     small = False
     for i in np.flatnonzero((types > 0) & ~on_mesh):
         if H[i] == 0.0:
-            enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * barrier.f_scale
+            enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * f_scale
         else:
             h, f = (buffer.H[barrier.inf], buffer.F[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
-            enough = barrier.inf < 0 or H[i] <= (1.0 - share) * h or f - F[i] >= share * barrier.f_scale
+            enough = barrier.inf < 0 or H[i] <= (1.0 - share) * h or f - F[i] >= share * f_scale
         if not enough:
             types[i], small = 0, True
     return small
@@ -355,7 +356,7 @@ def _gain(before: SolverState, after: SolverState) -> float:
     if new.phase == 1:
         return float(1.0 - buffer.HE[new.feas] / buffer.HE[old.feas])
     if old.feas >= 0 and new.feas != old.feas:
-        return float((buffer.F[old.feas] - buffer.F[new.feas]) / new.f_scale)
+        return min(float(buffer.F[old.feas]) - float(buffer.F[new.feas]), GAIN_MAX * new.f_scale) / new.f_scale
     if new.feas >= 0 and old.feas < 0:
         return 1.0
     return float(max(0.0, 1.0 - buffer.H[new.inf] / buffer.H[old.inf]))

@@ -149,6 +149,9 @@ class AttackOperator(ABC):
     """
 
     name: ClassVar[str] = ""
+    inner_points: ClassVar[bool] = (
+        False  # True: visits points of its own; granular variables are then held at the centre
+    )
     whole_box: ClassVar[bool] = False  # True: a polish; the step passes a radius that covers the box (+inf is legal)
 
     @final

@@ -39,6 +39,7 @@ class PGD(AttackOperator):
     """
 
     name: ClassVar[str] = "pgd"
+    inner_points: ClassVar[bool] = True
 
     def __init__(
         self,

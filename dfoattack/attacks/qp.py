@@ -17,7 +17,8 @@ from scipy.optimize import nnls
 
 from dfoattack._typing import FloatArray
 
-_RELAX = 1e3  # price of the relaxation relative to the objective's own scale; raised twice by 1e3
+_PRICE = 1e3  # of the relaxation, relative to the objective's own scale; raised twice by 1e3
+_RELAXED_MAX = 0.9  # a larger share of violation left is worth another try at a higher price
 _CONSISTENT = 1e-10  # a residual of the dual below this says that no point satisfies the constraints
 
 
@@ -55,26 +56,21 @@ def solve_qp(
     short = np.maximum(-b, 0.0)  # what d = 0 violates
     if not np.any(short > 0.0):
         return None
+    # One more variable, the share of the violation that is left: d = 0 with share 1 satisfies the relaxed rows.
     n = g.size
-    # One more variable: the share of the violation that is left, starting from all of it (e = 1 + delta, delta in [-1, 0], d = 0 feasible).
     scale = max(float(np.linalg.norm(g)), float(np.trace(B)) / n, 1e-12)
-    for price in (_RELAX * scale, 1e3 * _RELAX * scale, 1e6 * _RELAX * scale):
+    relaxed_rows = np.column_stack([A, -short])
+    best: QpSolution | None = None
+    for price in (_PRICE * scale, 1e3 * _PRICE * scale, 1e6 * _PRICE * scale):
         B_e = np.zeros((n + 1, n + 1))
         B_e[:n, :n] = B
         B_e[n, n] = price
-        found = _solve(
-            B_e,
-            np.append(g, 0.0),
-            np.column_stack([A, -short]),
-            b,
-            np.append(lo, 0.0),
-            np.append(hi, 1.0),
-        )
-        if found is not None and found[0][n] < 0.9:
-            return QpSolution(found[0][:n], found[1], float(found[0][n]))
-    if found is None:
-        return None
-    return QpSolution(found[0][:n], found[1], float(found[0][n]))
+        found = _solve(B_e, np.append(g, 0.0), relaxed_rows, b, np.append(lo, 0.0), np.append(hi, 1.0))
+        if found is not None:
+            best = QpSolution(found[0][:n], found[1], float(found[0][n]))
+            if best.relaxed < _RELAXED_MAX:
+                break
+    return best
 
 
 def _solve(

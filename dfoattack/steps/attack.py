@@ -53,7 +53,7 @@ class Attack(Step):
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
         if view is None or not view.has_gradient or state.mesh is None or row < 0 or not self.operators:
             return Proposal.nothing(setup.n)
-        chosen = self._choose(state, row)
+        chosen = self._choose(setup, state, row)
         if chosen < 0:
             return Proposal.nothing(setup.n)
         operator, scale = self.operators[chosen], state.mesh.scale
@@ -65,18 +65,20 @@ class Attack(Step):
         else:
             radii = np.array(LADDER) * radius * longest
         x = state.history.X[row]
-        found = operator(self._target(setup, state, row), radii, view, rng)
+        found = operator(self._target(setup, state, row, operator.inner_points), radii, view, rng)
         X = np.empty((len(found), setup.n))
         kernels.snap(x + found.D, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
         return Proposal.around(X, x, False, memo=AttackMemo(chosen, radius, row, gradient))
 
-    def _choose(self, state: SolverState, row: int) -> int:
+    def _choose(self, setup: Setup, state: SolverState, row: int) -> int:
         """Index of the operator to run, -1 if all sleep."""
         best, best_score = -1, -1.0
         for i, operator in enumerate(self.operators):
             credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
             if credit.sleeps_until > state.iteration or (operator.whole_box and credit.failed_at == row):
+                continue
+            if operator.inner_points and not setup.continuous:
                 continue
             score = np.inf if not credit.tried else credit.rate
             if score > best_score:
@@ -84,17 +86,21 @@ class Attack(Step):
         return best
 
     @staticmethod
-    def _target(setup: Setup, state: SolverState, row: int) -> Target:
-        """The centre as operators see it; in phase one extreme constraints are violated like any other."""
+    def _target(setup: Setup, state: SolverState, row: int, on_lattice: bool) -> Target:
+        """The centre as operators see it; in phase one extreme constraints are violated like any other.
+
+        With `on_lattice` granular variables are held where they are: user code is never asked between their values.
+        """
         history, scale = state.history, state.mesh.scale if state.mesh is not None else np.ones(setup.n)
         columns = state.barrier.columns or Columns(np.empty(0), np.empty(0), np.empty(0, dtype=bool))
         extreme = columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme)
+        x, held = history.X[row], on_lattice & (setup.granularity > 0.0)
         return Target(
             history.X[row : row + 1],
             history.f[row : row + 1],
             history.C[row : row + 1],
-            setup.lower,
-            setup.upper,
+            np.where(held, x, setup.lower),
+            np.where(held, x, setup.upper),
             scale / scale.max(),
             columns.tol,
             columns.scale,

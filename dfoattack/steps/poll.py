@@ -115,7 +115,13 @@ class PollCompletion(Step):
         if state.kept is None or state.mesh is None:
             return Proposal.nothing(setup.n)
         primary, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        X, x = points(setup, state.mesh, state.history.X[primary], completion(state.kept, state.mesh.rho))
+        rho = state.mesh.rho
+        if not setup.continuous and state.mesh.finest:
+            # Nothing is left to refine: all lattice neighbours, so that no run ends beside a better one.
+            Z = np.vstack([np.diag(rho), -np.diag(rho)])
+        else:
+            Z = completion(state.kept, rho)
+        X, x = points(setup, state.mesh, state.history.X[primary], Z)
         return Proposal.around(X, x, True)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:

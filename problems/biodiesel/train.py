@@ -85,7 +85,7 @@ def train_reactor(
     if learn_kinetics and log:
         rounded = [[round(value, 4) for value in values.tolist()] for values in (k_ref, e_a)]
         print(f"{pair} kref {rounded[0]} Ea {rounded[1]}")
-    return net.double().cpu().eval().requires_grad_(False)
+    return _finished(net, Reactor(head))  # type: ignore[arg-type]
 
 
 def _residual(net: Reactor, points: Tensor, k_ref: Tensor, e_a: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ def train_schedule(seed: int = 0, device: str = "cpu", steps: int = 12000, log: 
         schedule.step()
         if log and (step % 2000 == 0 or step == 1):
             print(f"schedule step {step} loss {loss.item():.3e} {time.perf_counter() - start:.0f} s", flush=True)
-    return net.double().cpu().eval().requires_grad_(False)
+    return _finished(net, Schedule())
 
 
 def reactor_quality(net: Reactor, where: str) -> tuple[float, float]:
@@ -162,6 +162,12 @@ def _seeded(build: Callable[[], Net], seed: int, device: str) -> tuple[Net, torc
         torch.manual_seed(seed)
         net = build().float().to(device)  # half the time of float64; the shipped numbers are converted back
     return net, torch.Generator().manual_seed(seed + 1)
+
+
+def _finished(net: Net, fresh: Net) -> Net:
+    """Move trained parameters into a float64 module whose constants have not been rounded to float32 on their way."""
+    fresh.load_state_dict({name: value.double().cpu() for name, value in net.state_dict().items()})
+    return fresh.eval().requires_grad_(False)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -289,7 +289,6 @@ def test_other_options_are_refused_by_name(store: Path) -> None:
     assert da.resume(store, network_problem(), options=ATTACKS).reason == da.StopReason.BUDGET
 
 
-@pytest.mark.xfail(strict=True, reason="the version of the package is not part of what a run file must agree with")
 def test_another_version_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(store, Counted(at=(8,)))
     monkeypatch.setattr(da, "__version__", "99.0")

@@ -28,11 +28,6 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 
-UNSAVED = pytest.mark.xfail(
-    strict=True, reason="what an attack paid inside `ask` is forgotten when the solver is saved before the tell"
-)
-
-
 def extreme_problem() -> da.Problem:
     """Starts where an extreme constraint is violated: phase one."""
     wall = da.Constraint(lambda x, y: 1.0 - x[:, 0] - x[:, 1], kind="extreme")
@@ -95,13 +90,7 @@ def saved_and_loaded(
 @pytest.mark.parametrize(
     ("make", "budget", "before_tell"),
     [
-        pytest.param(
-            make,
-            budget,
-            before_tell,
-            id=f"{make.__name__}-{'ask+tell' if before_tell else 'tell'}",
-            marks=[UNSAVED] if before_tell and make is network_problem else [],
-        )
+        pytest.param(make, budget, before_tell, id=f"{make.__name__}-{'ask+tell' if before_tell else 'tell'}")
         for make, budget in PROBLEMS
         for before_tell in (False, True)
     ],
@@ -115,21 +104,7 @@ def test_saving_and_loading_at_every_call_changes_nothing(make: Make, budget: in
         assert plain.local_runs > 1
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        pytest.param(
-            network_problem,
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=da.ProblemError,
-                reason="the widths of the constraints are not saved: a new Problem object does not know them after `restore`",
-            ),
-        ),
-        mixed_problem,
-        extreme_problem,
-    ],
-)
+@pytest.mark.parametrize("make", [network_problem, mixed_problem, extreme_problem])
 def test_saving_and_loading_with_a_new_problem_object(make: Make) -> None:
     """As in another process, where nothing was evaluated yet."""
     plain = drive(Solver(make(), budget=80, seed=3))
@@ -137,13 +112,12 @@ def test_saving_and_loading_with_a_new_problem_object(make: Make) -> None:
 
 
 @pytest.mark.parametrize("options", [STEPS["2n"], STEPS["complete"]], ids=["2n", "complete"])
-@pytest.mark.parametrize("make", [pytest.param(network_problem, marks=UNSAVED), mixed_problem])
+@pytest.mark.parametrize("make", [network_problem, mixed_problem])
 def test_saving_and_loading_with_blocks(make: Make, options: dict[str, Any]) -> None:
     plain = drive(Solver(make(), options, budget=100, seed=3))
     assert digest(plain) == digest(saved_and_loaded(make, 100, options, True))
 
 
-@UNSAVED
 @pytest.mark.parametrize("operator", ["sign", "l2", "pgd", "sqp"])
 @pytest.mark.parametrize("budget", [37, 38])
 def test_what_an_attack_has_spent_is_saved_before_the_tell(operator: str, budget: int) -> None:

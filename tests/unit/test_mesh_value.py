@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dfoattack.mesh import ANISOTROPY, Mesh, first_frame
 
-X = np.zeros(3)
+X, WIDE = np.zeros(3), np.full(3, np.inf)
 
 
 def mesh(request: list[float], granularity: list[float] | None = None, x: np.ndarray | None = None) -> Mesh:
@@ -27,7 +27,7 @@ def test_the_first_frame_is_the_metric() -> None:
 def test_a_metric_from_outside_is_kept() -> None:
     m = Mesh.start(np.array([0.3]), np.zeros(1), np.zeros(1), np.array([50.0]))
     assert m.scale.tolist() == [50.0] and m.size == pytest.approx(0.2 / 50.0)
-    for changed in (m.refined(X[:1]), m.enlarged(np.ones(1), X[:1]), m.reset(np.array([3.0]), X[:1]), m.moved(X[:1])):
+    for changed in (m.refined(X[:1]), m.enlarged(np.ones(1), X[:1], WIDE[:1]), m.reset(np.array([3.0]), X[:1]), m.moved(X[:1])):
         assert changed.scale.tolist() == [50.0]
 
 
@@ -38,7 +38,7 @@ def test_refining_and_enlarging_by_one_notch() -> None:
         sizes.append(float(m.frame_size[0]))
         m = m.refined(X[:1])
     np.testing.assert_allclose(sizes, [1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01], rtol=1e-12)
-    back = m.enlarged(m.frame_size.copy(), X[:1])
+    back = m.enlarged(m.frame_size.copy(), X[:1], WIDE[:1])
     assert back.frame_size[0] == pytest.approx(0.01)
     assert back.frame_size[0] > m.frame_size[0]
 
@@ -46,8 +46,16 @@ def test_refining_and_enlarging_by_one_notch() -> None:
 def test_only_coordinates_that_contributed_are_enlarged() -> None:
     m = mesh([1.0, 1.0, 1.0])
     step = m.frame_size * np.array([1.0, 0.5 * ANISOTROPY, 0.0])
-    changed = m.enlarged(step, X).frame_size / m.frame_size
+    changed = m.enlarged(step, X, WIDE).frame_size / m.frame_size
     assert changed[0] > 1.0 and changed[2] == 1.0
+
+
+def test_a_frame_never_exceeds_the_box_by_more_than_a_notch() -> None:
+    m = mesh([1.0, 1.0])
+    span = np.array([7.0, np.inf])
+    for _ in range(40):
+        m = m.enlarged(m.frame_size.copy(), X[:2], span)
+    assert m.frame_size[0] == pytest.approx(10.0) and m.frame_size[1] == pytest.approx(1e6)
 
 
 @given(st.lists(st.sampled_from("rem"), max_size=80), st.integers(1, 3), st.integers(0, 2**32 - 1))
@@ -61,7 +69,7 @@ def test_sizes_stay_in_order(moves: list[str], n: int, seed: int) -> None:
         before = m.frame_size.copy(), m.mesh_size.copy()
         new = {
             "r": lambda m=m: m.refined(x),
-            "e": lambda m=m: m.enlarged(m.frame_size * rng.uniform(-1, 1, n), x),
+            "e": lambda m=m: m.enlarged(m.frame_size * rng.uniform(-1, 1, n), x, np.full(n, np.inf)),
             "m": lambda m=m: m.moved(x),
         }[move]()
         assert (m.frame_size == before[0]).all() and (m.mesh_size == before[1]).all()
