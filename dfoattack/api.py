@@ -46,8 +46,8 @@ def solve(
     seed : int, default 0           same seed, same run on the same machine
     options : Options or mapping    see `Options.help()`; unknown names are errors
     f_target : float, optional      stop once a feasible value at least this good (in the problem's sense) is known
-    max_time : float, optional      seconds, > 0; checked after every block of evaluations, earlier sessions of the run count
-    callback : callable, optional   called with an `Event` after every block; returning True or raising StopIteration stops the run
+    max_time : float, optional      seconds, > 0; checked after every step (at most 2n points), earlier sessions of the run count
+    callback : callable, optional   called with an `Event` after every step; returning True or raising StopIteration stops the run
     store : path, optional          run file to be written; the file must not exist. `resume` goes on from it at any moment
     progress : bool or callable     True: a live line on standard error; a callable gets every `Event`; None or False: silence
     meta : mapping, optional        JSON values kept in the run file under "user"; never compared, see `RunFile.meta`
@@ -151,6 +151,7 @@ def _meta(
         "max_time": max_time,
         "sense": problem.sense,
         "names": list(problem.space.names),
+        "x0": None if problem.x0 is None else problem.x0.tolist(),
     }
 
 

@@ -3,7 +3,6 @@
 After Audet & Dennis (2009), "A progressive barrier for derivative-free nonlinear programming". A point is feasible iff
 max_j (c_j - tol_j) <= 0; h aggregates the violation of the progressive constraints; an infeasible point may be an incumbent while
 h <= h_max, and h_max never increases. Once there is a feasible incumbent, an infeasible point is of use only where its objective is
-better: else the feasible one dominates it. Once there is a feasible incumbent, an infeasible point is of use only where its objective is
 better: else the feasible one dominates it. Points that violate an extreme constraint are rejected; as long as none satisfies them all,
 phase one minimises their violation instead of the objective.
 """

@@ -19,6 +19,7 @@ from dfoattack.kernels import covering as kernels
 from dfoattack.state import Setup, SolverState
 
 _WORK_MAX = 2e8  # test points x evaluated points x variables; more would keep the user waiting for the statement
+_IMPROVING_MAX = 0.5  # a bound that allows half of the ball to improve says nothing
 _INTERIOR_TRIALS = 10  # covering trials without a single feasible one after which an interior is doubted
 
 
@@ -71,13 +72,13 @@ class Certificate:
                 f"coverage: not certified (fill distance {self.fill_distance:.3g} in a ball of radius {self.radius:g}, "
                 f"{self.points} points)"
             )
-        if math.isfinite(self.improving):
+        if self.improving <= _IMPROVING_MAX:
             lines.append(
                 f"volume: with confidence {self.confidence:.0%} at most {self.improving:.2%} of the ball improves "
                 f"({self.trials} uniform trials)"
             )
         else:
-            lines.append("volume: not certified (no uniform trials round this point)")
+            lines.append(f"volume: not certified ({self.trials} uniform trials round this point)")
         return "\n".join(lines)
 
     def __str__(self) -> str:

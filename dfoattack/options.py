@@ -69,6 +69,10 @@ class Options:
         size: Any = self.frame_size_init
         if not isinstance(attacks, tuple):
             object.__setattr__(self, "attacks", tuple(attacks) if isinstance(attacks, list) else (attacks,))
+        for field_ in dataclasses.fields(self):
+            value = getattr(self, field_.name)
+            if isinstance(value, (np.integer, np.floating, np.bool_)):
+                object.__setattr__(self, field_.name, value.item())
         if isinstance(size, (list, np.ndarray)):
             object.__setattr__(self, "frame_size_init", tuple(float(v) for v in size))
         _check(self)
@@ -138,6 +142,8 @@ def _check(o: Options) -> None:
         real(name, f"an integer >= {low}", isinstance(value, int) and not isinstance(value, bool) and value >= low)
 
     real("poll", "'n+1' or '2n'", o.poll in ("n+1", "2n"))
+    operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
+    real("attacks", "a tuple of names or operators (empty: no attacks)", operators)
     for name in ("opportunistic", "speculative", "models", "covering", "restarts"):
         real(name, "True or False", isinstance(getattr(o, name), bool))
     whole("block_size", 1)

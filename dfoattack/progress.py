@@ -13,11 +13,11 @@ from dfoattack._typing import FloatArray
 
 @dataclass(frozen=True)
 class Event:
-    """Progress after a block of evaluations; what a callback gets.
+    """Progress after a step; what a callback gets.
 
     Attributes
     ----------
-    step, iteration : str, int     which step proposed the block, in which iteration
+    step, iteration : str, int     which step it was, in which iteration
     nfev, ngev : int               evaluated points, vector-Jacobian products so far
     cost, budget : float           budget spent and given (inf without one), in evaluations
     x : float64 (n,) or None       best point so far: feasible, or the least infeasible one; None while every point failed

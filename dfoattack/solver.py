@@ -173,7 +173,9 @@ class Solver:
         C = np.where(bad[:, None], np.nan, C)
         known = self.problem.p if self.problem.p is not None else len(self._plain_columns(C) or ())
         if C.shape[1] != known:
-            raise AskTellError(f"`constraints` must have {known or len(self.problem.constraints)} columns, got {C.shape}.")
+            raise AskTellError(
+                f"`constraints` must have {known or len(self.problem.constraints)} columns, got {C.shape}."
+            )
         self.evaluator.ledger.nfev += k
         return Evaluations(X, F, C, status, self.evaluator.counters)
 

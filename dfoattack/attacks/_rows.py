@@ -1,78 +1,92 @@
-"""What a polish knows of the constraints' Jacobian: rows that were paid for, and cheap corrections of the others."""
+"""What a polish knows of the constraint Jacobian: exact rows where they were paid for, secant rows elsewhere."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 
-_AFFINE = 1e-9  # relative error of a prediction below which a row is taken as still right
-_ALIKE = 0.995  # cosine of the observed changes above which two violated rows are taken as one
+_AFFINE = 1e-9  # a row whose linear prediction was right to this relative error is still exact at the new point
+_ALIKE = 0.995  # cosine between the histories of two constraints above which one of them speaks for both
 
 
 class Rows:
-    """Jacobian rows in scaled variables, at the present iterate.
+    """Jacobian rows of p scaled constraints at the present point of a polish in n scaled variables.
 
-    A row is exact where it was computed. Every move corrects the others by the secant formula of Broyden (1965) with the values the
-    move has shown, which cost nothing; a row whose prediction was right, as it is for affine constraints, stays exact.
+    A row is bought with a vector-Jacobian product (`learn`). Values seen on the way are free: they correct the rows that
+    are not exact by the secant formula of Broyden 1965, rows never bought included, so that a step does not run twice
+    into the same constraint. After a move a row is no longer exact, unless its prediction was right, as it is for affine
+    constraints.
 
     Attributes
     ----------
-    J : (p, n)          rows; zero while nothing is known
-    known : (p,) bool   something is known of the row
-    paid : (p,) bool    it was computed at some iterate
-    exact : (p,) bool   it is right at the present one
+    J : (p, n)              rows
+    bought : (p,) bool      was exact at some point
+    exact : (p,) bool       is exact at the present point
     """
 
     def __init__(self, p: int, n: int) -> None:
-        self.J = np.zeros((p, n))
-        self.known = np.zeros(p, dtype=np.bool_)
-        self.paid = np.zeros(p, dtype=np.bool_)
-        self.exact = np.zeros(p, dtype=np.bool_)
-        self._changes: list[FloatArray] = []  # observed change of all constraints a unit of step, one entry a look
+        self.J: FloatArray = np.zeros((p, n))
+        self.bought: BoolArray = np.zeros(p, dtype=np.bool_)
+        self.exact: BoolArray = np.zeros(p, dtype=np.bool_)
+        self._log: list[FloatArray] = []  # changes of the constraints a unit of length, one (p,) a look
+
+    @property
+    def informed(self) -> bool:
+        """Whether any secant was seen: from then on every row holds something."""
+        return bool(self._log)
 
     def learn(self, rows: IntArray, values: FloatArray) -> None:
-        """Rows computed at the present iterate, (q, n)."""
+        """Store exact rows (q, n) of the present point."""
         self.J[rows] = values
-        self.known[rows] = self.paid[rows] = self.exact[rows] = True
+        self.bought[rows] = True
+        self.exact[rows] = True
 
-    def corrected(self, step: FloatArray, change: FloatArray) -> FloatArray:
-        """The Jacobian that explains the change (p,) along the step (n,); this object stays as it is."""
-        length = float(step @ step)
-        if length == 0.0:
-            return self.J
-        explained: FloatArray = self.J + np.outer(change - self.J @ step, step) / length
-        return explained
-
+    @np.errstate(over="ignore", invalid="ignore")
     def look(self, step: FloatArray, change: FloatArray) -> None:
-        """Values at another point, while the iterate stays: correct what is not exact."""
-        self._observe(step, change, ~self.exact)
+        """Use the change (p,) of the constraints over a step (n,) that was tried and not taken."""
+        if float(step @ step) > 0.0:
+            self._remember(step, change)
+            self.J[~self.exact] = self.secant(step, change)[~self.exact]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def move(self, step: FloatArray, change: FloatArray) -> None:
-        """The iterate moved: rows that predicted their change stay exact, the others are corrected."""
-        error = np.abs(change - self.J @ step)
-        right = error <= _AFFINE * np.abs(self.J @ step) + 1e-15
-        self.exact &= right
-        self._observe(step, change, ~right)
-
-    def _observe(self, step: FloatArray, change: FloatArray, rows: np.typing.NDArray[np.bool_]) -> None:
-        length = float(step @ step)
-        if length == 0.0:
+        """Follow a step (n,) over which the constraints changed by ``change`` (p,)."""
+        if float(step @ step) == 0.0:
             return
-        self._changes.append(change / np.sqrt(length))
-        self.J[rows] += np.outer((change - self.J @ step)[rows], step) / length
-        self.known[:] = True
+        self._remember(step, change)
+        predicted = self.J @ step
+        # A value is known only to its own rounding: an error of that size does not make a row curved.
+        right = np.abs(change - predicted) <= _AFFINE * np.abs(predicted) + 1e-15
+        self.exact &= right
+        self.J[~right] = self.secant(step, change)[~right]
 
+    @np.errstate(over="ignore", invalid="ignore")
+    def secant(self, step: FloatArray, change: FloatArray) -> FloatArray:
+        """All rows corrected so that J step = change, (p, n); nothing is stored."""
+        error = change - self.J @ step
+        return self.J + np.outer(error, step) / float(step @ step)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def sliding(self, c: FloatArray, length: float) -> BoolArray:
+        """Rows near enough to zero that a step of this length moves along them: an inexact normal will not do there."""
+        near: BoolArray = np.abs(c) <= np.linalg.norm(self.J, axis=1) * length
+        return near
+
+    @np.errstate(over="ignore", invalid="ignore")
     def distinct(self, order: IntArray, most: int) -> IntArray:
-        """The first rows of `order` that have not moved alike so far, at most `most`."""
-        if not self._changes:
+        """The first ``most`` rows of the order that did not move alike so far (a constraint on a grid is many columns)."""
+        if not self._log:
             return order[:most]
-        history = np.array(self._changes)
-        history /= np.linalg.norm(history, axis=0) + 1e-300
+        history = np.array(self._log)
+        history = history / np.maximum(np.linalg.norm(history, axis=0), np.finfo(np.float64).tiny)
         chosen: list[int] = []
-        for j in order.tolist():
-            if all(float(history[:, j] @ history[:, k]) < _ALIKE for k in chosen):
-                chosen.append(j)
-                if len(chosen) >= most:
+        for j in order:
+            if not chosen or float(np.max(history[:, chosen].T @ history[:, j])) < _ALIKE:
+                chosen.append(int(j))
+                if len(chosen) == most:
                     break
         return np.array(chosen, dtype=np.int64)
+
+    def _remember(self, step: FloatArray, change: FloatArray) -> None:
+        self._log.append(change / np.sqrt(float(step @ step)))

@@ -67,6 +67,7 @@ class Plan:
         return Goals(g_f[i], g_h[i], self.of_h[i], self.infeasible[i])
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def plan(Z: FloatArray, F: FloatArray, C: FloatArray, target: Target, active: float) -> Plan:
     """Decide what the points Z (k, n) with values F (k,), C (k, p) need.
 

@@ -10,6 +10,7 @@ from dfoattack._typing import FloatArray
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.attacks.goals import plan
 from dfoattack.attacks.projection import steepest_l2, two_goal_l2
+from dfoattack.errors import OptionError
 
 
 class L2Ladder(AttackOperator):
@@ -26,7 +27,7 @@ class L2Ladder(AttackOperator):
 
     def __init__(self, active: float = 1e-3) -> None:
         if not active >= 0.0:
-            raise ValueError(f"`active` must be >= 0, got {active}.")
+            raise OptionError(f"`active` must be >= 0, got {active}.")
         self.active = float(active)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:

@@ -18,6 +18,7 @@ from dfoattack.attacks.projection import (
     two_goal_l2,
     two_goal_linf,
 )
+from dfoattack.errors import OptionError
 
 
 class PGD(AttackOperator):
@@ -51,17 +52,17 @@ class PGD(AttackOperator):
         active: float = 1e-3,
     ) -> None:
         if not steps >= 1:
-            raise ValueError(f"`steps` must be >= 1, got {steps}.")
+            raise OptionError(f"`steps` must be >= 1, got {steps}.")
         if not reach >= 1.5:
-            raise ValueError(f"`reach` must be >= 1.5 radii, got {reach}.")
+            raise OptionError(f"`reach` must be >= 1.5 radii, got {reach}.")
         if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"`momentum` must lie in [0, 1), got {momentum}.")
+            raise OptionError(f"`momentum` must lie in [0, 1), got {momentum}.")
         if norm not in ("linf", "l2"):
-            raise ValueError(f'`norm` must be "linf" or "l2", got {norm!r}.')
+            raise OptionError(f'`norm` must be "linf" or "l2", got {norm!r}.')
         if not restarts >= 1:
-            raise ValueError(f"`restarts` must be >= 1, got {restarts}.")
+            raise OptionError(f"`restarts` must be >= 1, got {restarts}.")
         if not active >= 0.0:
-            raise ValueError(f"`active` must be >= 0, got {active}.")
+            raise OptionError(f"`active` must be >= 0, got {active}.")
         self.steps = int(steps)
         self.reach = float(reach)
         self.momentum = float(momentum)
@@ -146,7 +147,7 @@ class _Walk:
 
     def advance(self, wanted: Plan) -> None:
         goals = wanted.fetch(self.view)
-        self.g_f = goals.g_f
+        self.g_f[:] = goals.g_f
         Z = self.points()
         for row in range(self.centre.size):
             d = self._move(row, Z[row], goals.g_h[row], bool(goals.guarded[row]), bool(goals.infeasible[row]))

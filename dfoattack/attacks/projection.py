@@ -27,6 +27,7 @@ def project_linf(d: FloatArray, radius: float, weights: FloatArray, a: FloatArra
     return z
 
 
+@np.errstate(all="ignore")
 def project_l2(d: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """Euclidean projection of d on {|W^-1 z|_2 <= radius} cut by the box: z_i = clip(d_i / (1 + t / w_i^2), a_i, b_i), t by bisection."""
     inverse = 1.0 / (weights * weights)
@@ -41,6 +42,7 @@ def project_l2(d: FloatArray, radius: float, weights: FloatArray, a: FloatArray,
     return _shrink(at, length, radius, scale=1.0)
 
 
+@np.errstate(all="ignore")
 def project_l1(d: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """Euclidean projection of d on {|W^-1 z|_1 <= radius} cut by the box: z_i = clip(soft(d_i, t / w_i), a_i, b_i), t by bisection."""
 
@@ -84,6 +86,7 @@ def steepest_linf(g: FloatArray, lo: FloatArray, hi: FloatArray) -> FloatArray:
     return np.where(g > 0.0, lo, np.where(g < 0.0, hi, 0.0))
 
 
+@np.errstate(all="ignore")
 def steepest_l2(g: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
     """Minimiser of g . d over {|W^-1 d|_2 <= radius} cut by the box: d_i = clip(-t w_i^2 g_i, a_i, b_i).
 
@@ -97,14 +100,12 @@ def steepest_l2(g: FloatArray, radius: float, weights: FloatArray, a: FloatArray
     # Normalise by the largest speed: squares of tiny gradients would underflow.
     v = np.abs(speed[moving]) / np.max(np.abs(speed[moving]))
     reach = np.abs(limit[moving])
-    with np.errstate(over="ignore"):
-        meet = reach / v
+    meet = reach / v
     order = np.argsort(meet, kind="stable")
     v2 = v[order] ** 2
     free = np.cumsum(v2[::-1])[::-1]  # sum of squared speeds of the coordinates not yet at their bound
     stopped = np.concatenate([[0.0], np.cumsum(reach[order][:-1] ** 2)])
-    with np.errstate(invalid="ignore", over="ignore"):
-        t = np.sqrt(np.maximum(radius * radius - stopped, 0.0) / free)
+    t = np.sqrt(np.maximum(radius * radius - stopped, 0.0) / free)
     ends = np.flatnonzero(t <= meet[order])
     y = np.zeros_like(g)
     if ends.size:
@@ -115,6 +116,7 @@ def steepest_l2(g: FloatArray, radius: float, weights: FloatArray, a: FloatArray
     return d
 
 
+@np.errstate(all="ignore")
 def two_goal_linf(g_1: FloatArray, g_2: FloatArray, lo: FloatArray, hi: FloatArray) -> FloatArray:
     """Step d in the cube lo <= d <= hi with the largest common relative decrease of two linear goals; zero if there is none.
 
@@ -123,6 +125,7 @@ def two_goal_linf(g_1: FloatArray, g_2: FloatArray, lo: FloatArray, hi: FloatArr
     coordinate of the combination changes sign. There the sign step is kept, except that the coordinates whose combination vanishes take the
     fraction that makes both slopes equal. (The plain sign of a combination is no common descent direction.)
     """
+    g_1, g_2 = _unit(g_1), _unit(g_2)
     best_1, best_2 = -float(g_1 @ steepest_linf(g_1, lo, hi)), -float(g_2 @ steepest_linf(g_2, lo, hi))
     if best_1 <= 0.0 or best_2 <= 0.0:
         return np.zeros_like(g_1)
@@ -155,6 +158,7 @@ def two_goal_linf(g_1: FloatArray, g_2: FloatArray, lo: FloatArray, hi: FloatArr
     return _common(p, q, step(first), step(last))
 
 
+@np.errstate(all="ignore")
 def two_goal_l2(
     g_1: FloatArray, g_2: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray
 ) -> FloatArray:
@@ -167,6 +171,7 @@ def two_goal_l2(
     def steepest(g: FloatArray) -> FloatArray:
         return steepest_l2(g, radius, weights, a, b)
 
+    g_1, g_2 = _unit(g_1), _unit(g_2)
     best_1, best_2 = -float(g_1 @ steepest(g_1)), -float(g_2 @ steepest(g_2))
     if best_1 <= 0.0 or best_2 <= 0.0:
         return np.zeros_like(g_1)
@@ -191,6 +196,12 @@ def two_goal_l2(
         if high - low < 1e-14:
             break
     return _common(p, q, left, right)
+
+
+def _unit(g: FloatArray) -> FloatArray:
+    """g over its largest entry: products with tiny or huge gradients neither vanish nor overflow."""
+    size = float(np.max(np.abs(g), initial=0.0))
+    return g / size if 0.0 < size < np.inf else g
 
 
 def _common(p: FloatArray, q: FloatArray, left: FloatArray, right: FloatArray) -> FloatArray:

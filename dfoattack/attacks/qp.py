@@ -38,6 +38,7 @@ class QpSolution:
     relaxed: float
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def solve_qp(
     B: FloatArray, g: FloatArray, A: FloatArray, b: FloatArray, lo: FloatArray, hi: FloatArray
 ) -> QpSolution | None:
@@ -78,6 +79,8 @@ def _solve(
 ) -> tuple[FloatArray, FloatArray] | None:
     """The programme without relaxation; None if it is inconsistent."""
     n, q = g.size, b.size
+    if not all(np.all(np.isfinite(numbers)) for numbers in (B, g, A, b)):
+        return None
     try:
         L = np.linalg.cholesky(B)
     except np.linalg.LinAlgError:

@@ -10,6 +10,7 @@ from dfoattack._typing import FloatArray
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.attacks.goals import plan
 from dfoattack.attacks.projection import cube, steepest_linf, two_goal_linf
+from dfoattack.errors import OptionError
 
 
 class SignLadder(AttackOperator):
@@ -28,7 +29,7 @@ class SignLadder(AttackOperator):
 
     def __init__(self, active: float = 1e-3) -> None:
         if not active >= 0.0:
-            raise ValueError(f"`active` must be >= 0, got {active}.")
+            raise OptionError(f"`active` must be >= 0, got {active}.")
         self.active = float(active)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:

@@ -61,7 +61,11 @@ class ModelSearch(Step):
         unit = radius * mesh.frame_size
         columns = _columns(state, rows)
         values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)] - _tol(state, columns)])
-        low, spread = values.min(axis=0), np.ptp(values, axis=0)
+        low = values.min(axis=0)
+        with np.errstate(over="ignore"):
+            spread = values.max(axis=0) - low
+        if not np.isfinite(spread).all():
+            return Proposal.nothing(n)
         spread[spread <= 0.0] = 1.0
         models = quadratic_models(
             (state.history.X[rows] - x) / unit, (values - low) / spread, 1.0 / np.maximum(1.0, distance / REACH) ** 2

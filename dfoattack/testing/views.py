@@ -95,7 +95,9 @@ class FunctionView:
 
     def grad_mix(self, Z: FloatArray, wf: FloatArray, W: FloatArray) -> FloatArray:
         self._charge(Z, len(Z))
-        G = np.array([w * self._grad(z) for z, w in zip(Z, wf, strict=True)]).reshape(len(Z), self.n)
+        # A goal of weight zero is not differentiated: 0 * NaN would spoil the other one.
+        parts = [w * self._grad(z) if w != 0.0 else np.zeros(self.n) for z, w in zip(Z, wf, strict=True)]
+        G = np.array(parts).reshape(len(Z), self.n)
         if self._jac is not None:
             G = G + np.array([w @ self._jac(z) for z, w in zip(Z, W, strict=True)]).reshape(len(Z), self.n)
         return self._clean(G)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from .kinetics import T0, TG0, FloatArray, runge_kutta, simulate
+from .kinetics import DURATION, T0, TG0, WATTS, FloatArray, runge_kutta, simulate
 
 Support = Literal["wide", "narrow"]
 LABEL_TIMES = 13  # labels per power
@@ -52,20 +52,20 @@ def transitions(
     """
     step = rng.uniform(0.5, 6.0, schedules)
     state = np.tile([0.0, 0.0, 0.0, T0], (schedules, 1))
-    power = rng.uniform(0.0, 10.0, schedules)
+    power = rng.uniform(0.0, WATTS, schedules)
     clock = np.zeros(schedules)
     before, drive, after = [], [], []
     for _ in range(segments):
         # After an hour a reactor starts again: long segments would otherwise fill the data with finished batches.
-        done = clock + step > 60.0 + 1e-9
+        done = clock + step > DURATION + 1e-9
         state[done] = [0.0, 0.0, 0.0, T0]
         clock[done] = 0.0
-        power[done] = rng.uniform(0.0, 10.0, int(done.sum()))
+        power[done] = rng.uniform(0.0, WATTS, int(done.sum()))
         following = runge_kutta(state, power, step)
         before.append(state.copy())
         drive.append(np.column_stack([power, step]))
         after.append(following)
         state, clock = following.copy(), clock + step
-        power = np.clip(power + rng.normal(0.0, 2.5, schedules), 0.0, 10.0)
+        power = np.clip(power + rng.normal(0.0, 2.5, schedules), 0.0, WATTS)
     scale = np.array([TG0, TG0, TG0, 1.0])
     return np.concatenate(before) / scale, np.concatenate(drive), np.concatenate(after) / scale

@@ -32,7 +32,7 @@ HEATING = 7.0  # degC that one watt holds against the losses
 TIME_CONSTANT = 15.0  # min, of the temperature
 K_REF = (0.050, 0.020, 0.080, 0.030, 0.060, 0.008)  # at 50 degC; 1/min forwards, L/(mol min) backwards
 E_A = (55.0, 42.0, 60.0, 50.0, 45.0, 40.0)  # kJ/mol
-GAS_CONSTANT = 8.314462618e-3  # kJ/(mol K)
+GAS_CONSTANT = 8.314e-3  # kJ/(mol K); four digits, part of the definition: more would move the optimum by 6e-5
 SPECIES = ("TG", "DG", "MG", "G", "ME")
 
 TIME_MAX = 120.0  # min, upper end of the batch time
@@ -40,6 +40,10 @@ POWER_MAX = 20.0  # W
 ENERGY_MAX = 500.0  # W min
 TEMPERATURE_MIN = 20.0  # degC
 TEMPERATURE_MAX = 65.0  # degC
+DURATION = 60.0  # min, of a schedule
+WATTS = 10.0  # W, largest power of a schedule
+MEAN_POWER_MAX = 5.0  # W, of a schedule
+RAMP_MAX = 3.0  # W between neighbouring segments of a schedule
 NODES = 100  # instants t_i = i t / 100 at which a trajectory is read
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .kinetics import NODES, T0, TG0, TIME_MAX
+from .kinetics import DURATION, NODES, T0, TG0, TIME_MAX
 
 Head = Literal["hard", "soft"]
 FOLDER = Path(__file__).resolve().parent
@@ -108,7 +108,7 @@ class Schedule(nn.Module):
 
     WIDTH = 96
 
-    def __init__(self, segments: int = 10, duration: float = 60.0) -> None:
+    def __init__(self, segments: int = 10, duration: float = DURATION) -> None:
         super().__init__()
         self.segments = segments
         self.duration = duration

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from .kinetics import (
+    ENERGY_MAX,
+    MEAN_POWER_MAX,
     NODES,
     POWER_MAX,
     SPECIES,
@@ -16,6 +18,7 @@ from .kinetics import (
     TEMPERATURE_MIN,
     TG0,
     TIME_MAX,
+    WATTS,
     FloatArray,
     simulate,
     simulate_schedule,
@@ -51,7 +54,9 @@ def draw_reactor(result: Any, figure: Any, *, net: Reactor) -> None:
     mixture.set_xlabel("time [min]")
     mixture.set_ylabel("concentration [mol/L]")
     mixture.legend(loc="center left", frameon=False, fontsize="small", ncols=2)
-    heat.set_title(f"{time:.2f} min at {power:.3f} W, {time * power:.1f} of 500 W min\n" + _values(result, f))
+    heat.set_title(
+        f"{time:.2f} min at {power:.3f} W, {time * power:.1f} of {ENERGY_MAX:g} W min\n" + _values(result, f)
+    )
 
 
 def draw_schedule(result: Any, figure: Any, *, net: Schedule) -> None:
@@ -64,7 +69,7 @@ def draw_schedule(result: Any, figure: Any, *, net: Schedule) -> None:
     net : Schedule                          the network of the problem that was solved
     """
     x = np.asarray(result.x, dtype=np.float64)
-    power, segments = 10.0 * x, len(x)
+    power, segments = WATTS * x, len(x)
     ends = np.arange(1, segments + 1) * (net.duration / segments)
     fine = max(1, 120 // segments)
     clock = np.arange(segments * fine + 1) * (net.duration / (segments * fine))
@@ -84,7 +89,7 @@ def draw_schedule(result: Any, figure: Any, *, net: Schedule) -> None:
     supply.stairs(power, np.r_[0.0, ends], color="C4", fill=True, alpha=0.5)
     supply.set_xlabel("time [min]")
     supply.set_ylabel("power [W]")
-    heat.set_title(f"{segments} segments, mean power {power.mean():.3f} of 5 W\n" + _values(result, f))
+    heat.set_title(f"{segments} segments, mean power {power.mean():.3f} of {MEAN_POWER_MAX:g} W\n" + _values(result, f))
 
 
 def _temperature(axes: Any, line: tuple[FloatArray, FloatArray, str], dots: tuple[FloatArray, FloatArray, str]) -> None:

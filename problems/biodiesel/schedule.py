@@ -13,17 +13,13 @@ from dfoattack.problem import Constraint, Problem
 from dfoattack.space import Box
 
 from .best_known import look_up
-from .kinetics import TEMPERATURE_MAX, TG0, FloatArray, simulate_schedule
+from .kinetics import DURATION, MEAN_POWER_MAX, RAMP_MAX, TEMPERATURE_MAX, TG0, WATTS, FloatArray, simulate_schedule
 from .model import Schedule, load_weights, weights_path
 from .picture import draw_schedule
 
-__all__ = ["DURATION", "make_schedule", "truth"]
+__all__ = ["make_schedule", "truth"]
 
 SEGMENTS = (10, 30, 50)
-DURATION = 60.0  # min
-WATTS = 10.0  # x = 1 stands for this power
-MEAN_POWER_MAX = 5.0  # W
-RAMP_MAX = 3.0  # W between neighbouring segments
 START = 0.4
 
 

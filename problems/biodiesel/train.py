@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .data import SUPPORTS, labels, transitions
 from .kinetics import (
+    DURATION,
     E_A,
     HEATING,
     K_REF,
@@ -28,6 +29,7 @@ from .kinetics import (
     TG0,
     TIME_CONSTANT,
     TIME_MAX,
+    WATTS,
     FloatArray,
     rates,
     runge_kutta,
@@ -102,7 +104,7 @@ def train_schedule(seed: int = 0, device: str = "cpu", steps: int = 12000, log: 
     state, drive, after = (torch.from_numpy(a) for a in transitions(np.random.default_rng(seed)))
     shift = torch.tensor([0.0, 0.0, 0.0, T0])
     scale = torch.tensor([1.0, 1.0, 1.0, 50.0])
-    table = torch.cat([(state - shift) / scale, drive / torch.tensor([10.0, 6.0]), (after - shift) / scale], 1)
+    table = torch.cat([(state - shift) / scale, drive / torch.tensor([WATTS, 6.0]), (after - shift) / scale], 1)
     table = table.float().to(device)
     optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -144,14 +146,14 @@ def schedule_quality(net: Schedule, segments: int = 10, count: int = 256, seed: 
     return float(error[..., :3].max()), float(error[..., 3].max())
 
 
-def true_schedule(x: FloatArray, duration: float = 60.0) -> FloatArray:
+def true_schedule(x: FloatArray, duration: float = DURATION) -> FloatArray:
     """Conversions per TG0 and temperature (k, K, 4) of many schedules x (k, K) at once, by Runge-Kutta."""
     count, segments = x.shape
     state = np.tile([0.0, 0.0, 0.0, T0], (count, 1))
     step = np.full(count, duration / segments)
     ends = []
     for k in range(segments):
-        state = runge_kutta(state, 10.0 * x[:, k], step)
+        state = runge_kutta(state, WATTS * x[:, k], step)
         ends.append(state)
     return np.stack(ends, 1) / np.array([TG0, TG0, TG0, 1.0])
 

@@ -161,5 +161,3 @@ def assert_best_is_best(result: Result, sense: str) -> None:
         assert result.maxcv == r.maxcv[ok].min()
     if ok.any():
         assert result.x.tobytes() == r.x[result.best_index].tobytes()
-
-

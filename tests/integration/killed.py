@@ -66,9 +66,7 @@ def session(folder: Path, tally: Path, life: int, delay: float) -> None:
 def main(folder: Path, kills: int) -> dict[str, object]:
     tally = folder / "calls"
     tally.touch()
-    plain = da.solve(
-        network_problem(surrogate=Mortal(tally, 10**9)), budget=BUDGET, seed=SEED, options=OPTIONS
-    )
+    plain = da.solve(network_problem(surrogate=Mortal(tally, 10**9)), budget=BUDGET, seed=SEED, options=OPTIONS)
     calls = tally.stat().st_size
     tally.write_bytes(b"")
     rng = np.random.default_rng(0)

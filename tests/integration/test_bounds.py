@@ -50,7 +50,7 @@ def test_every_point_asked_is_admissible(name: str, gradient: bool) -> None:
             sense="minimize",
         )
         for options in ({}, {"poll": "2n", "block_size": 4, "opportunistic": False}):
-            result = da.solve(problem, budget=150, seed=3, options=options)
+            result = da.solve(problem, budget=90, seed=3, options=options)
             assert_best_is_best(result, "minimize")
             assert result.x.shape == (space.n,)
         assert len(log) > 2
@@ -65,7 +65,10 @@ def test_every_point_asked_is_admissible(name: str, gradient: bool) -> None:
 def test_granular_values_are_the_decimals_one_writes() -> None:
     """0.3 is 0.3, not 0.1 + 0.2: exact, because results are read and typed in again."""
     problem = da.Problem(
-        objective=lambda y: np.abs(y - 0.3).sum(axis=1), space=da.Box([-1.0], [1.0], granularity=0.1), x0=[-0.7], sense="minimize"
+        objective=lambda y: np.abs(y - 0.3).sum(axis=1),
+        space=da.Box([-1.0], [1.0], granularity=0.1),
+        x0=[-0.7],
+        sense="minimize",
     )
     result = da.solve(problem, budget=40)
     assert result.x[0] == 0.3 and result.fun == 0.0

@@ -18,7 +18,9 @@ def rugged(seed: int, n: int, size: int) -> da.Problem:
     def value(y: np.ndarray) -> np.ndarray:
         return table[tuple(y.astype(int).T)]
 
-    return da.Problem(objective=value, space=da.Box(np.zeros(n), np.full(n, size - 1.0), integer=True), sense="minimize")
+    return da.Problem(
+        objective=value, space=da.Box(np.zeros(n), np.full(n, size - 1.0), integer=True), sense="minimize"
+    )
 
 
 @pytest.mark.parametrize(("n", "size"), [(1, 9), (2, 5), (3, 3), (5, 2)])

@@ -70,7 +70,9 @@ def test_scaling_changes_no_decision_of_an_attack(operator: str, k: int) -> None
     runs = []
     for power in (0, k):
         factor = 2.0**power
-        problem = sphere_problem(objective=lambda y, f=factor: f * sphere(y), objective_grad=lambda y, f=factor: 2 * f * y)
+        problem = sphere_problem(
+            objective=lambda y, f=factor: f * sphere(y), objective_grad=lambda y, f=factor: 2 * f * y
+        )
         runs.append(da.solve(problem, budget=200, seed=1, options=options))
     assert "attack" in runs[0].records.step
     assert_same_run(runs[0], runs[1], fun=False)
@@ -129,7 +131,7 @@ def test_two_spellings_of_one_problem() -> None:
 @pytest.mark.parametrize("shift", [(1.0, -3.0), (4096.0, 17.0)])
 def test_translation_by_mesh_multiples(shift: tuple[float, float]) -> None:
     """While the meshes consist of whole numbers x + t is exact, so that the run is the same run, moved."""
-    options = {"frame_size_init": 1e8, "covering": False}
+    options = {"frame_size_init": 1e8, "covering": False, "models": False}
     t = np.array(shift)
 
     def run(move: np.ndarray) -> da.Result:
@@ -143,7 +145,7 @@ def test_translation_by_mesh_multiples(shift: tuple[float, float]) -> None:
 
     plain, moved = run(np.zeros(2)), run(t)
     assert plain.records.x.tobytes() == (moved.records.x - t).tobytes()
-    assert (plain.records.x == np.rint(plain.records.x)).all() 
+    assert (plain.records.x == np.rint(plain.records.x)).all()
     assert plain.nit > 10
     assert_same_run(plain, moved, x=False)
 

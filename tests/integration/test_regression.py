@@ -79,7 +79,7 @@ def walk(solver: Solver) -> Solver:
 # ------------------------------------------------------------------------------------------------ CE0, CE1: n = 1
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("covering", [True, False])
 @pytest.mark.parametrize(("fun", "best", "enough"), [(ce0, -1.75, -1.7499), (ce1, -2.0, -1.9999)])
 def test_ce0_and_ce1_are_crossed_within_500_evaluations(
@@ -159,13 +159,9 @@ def test_ce4_a_feasible_set_without_interior_is_not_certified(kind: str) -> None
     assert not result.certificate.covered and math.isnan(result.certificate.improving)
 
 
-@pytest.mark.parametrize(
-    ("options", "said"), [({"covering": False}, "switched off"), ({"covering_quota": 0, "covering_fresh": 1}, "")]
-)
-def test_statements_need_covering(options: dict[str, Any], said: str) -> None:
-    result = da.solve(free_problem(sphere, [0.3, 0.2]), budget=60, options=options)
-    assert said in result.certificate.text
-    assert "not certified" in result.certificate.text
+def test_statements_need_covering() -> None:
+    result = da.solve(free_problem(sphere, [0.3, 0.2]), budget=60, options={"covering": False})
+    assert result.certificate.text == "not certified: the covering step was switched off"
 
 
 # ------------------------------------------------------------------------------------------------ CE5: calibration

@@ -291,7 +291,7 @@ def test_other_options_are_refused_by_name(store: Path) -> None:
 
 def test_another_version_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(store, Counted(at=(8,)))
-    monkeypatch.setattr(da, "__version__", "99.0")
+    monkeypatch.setattr("dfoattack.api.__version__", "99.0")
     with pytest.raises(da.StoreError, match=r"version: stored .* given .*99\.0"):
         da.resume(store, network_problem())
 
@@ -330,5 +330,3 @@ def test_the_store_changes_nothing_and_the_result_follows_from_it(store: Path, p
 def test_user_meta_is_kept(store: Path) -> None:
     begin(store, Counted(), meta={"who": "me", "n": 3})
     assert RunRecord.read(store).meta["user"] == {"who": "me", "n": 3}
-
-

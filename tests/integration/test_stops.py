@@ -45,7 +45,9 @@ def reason_frame() -> da.Result:
 
 
 def reason_lattice() -> da.Result:
-    return da.solve(da.Problem(objective=sphere, space=da.Box([-1, -1], [1, 1], integer=True), sense="minimize"), budget=99)
+    return da.solve(
+        da.Problem(objective=sphere, space=da.Box([-1, -1], [1, 1], integer=True), sense="minimize"), budget=99
+    )
 
 
 def reason_time() -> da.Result:
@@ -198,7 +200,7 @@ class Meter(Network):
 
 
 @pytest.mark.parametrize("gradient_cost", [1.0, 2.0, 0.37])
-@pytest.mark.parametrize("budget", [1, 2, 3, 7.5, 20, 61, 137])
+@pytest.mark.parametrize("budget", [1, 2, 3, 7.5, 20, 61])
 def test_the_budget_is_never_exceeded_and_the_counters_are_true(budget: float, gradient_cost: float) -> None:
     for attacks, block, opportunistic in itertools.product(
         [(), ("sign",), ("pgd",), ("sqp", "l2")], [1, 7], [True, False]

@@ -58,7 +58,11 @@ def test_attack_recipe() -> None:
             return V @ matrix
 
     problem = da.Problem(
-        surrogate=Phi(), objective=lambda y: -(y**2).sum(1), space=da.Box([-4, -4], [4, 4]), x0=[3.0, -2.0], sense="maximize"
+        surrogate=Phi(),
+        objective=lambda y: -(y**2).sum(1),
+        space=da.Box([-4, -4], [4, 4]),
+        x0=[3.0, -2.0],
+        sense="maximize",
     )
     result = da.solve(problem, budget=150, options={"attacks": (operator,)})
     assert result.ngev > 0 and "attack" in result.records.step and result.fun > -1e-3

@@ -75,7 +75,7 @@ def test_trials_round_another_point_do_not_count(solver: Solver) -> None:
     cover = evolve(solver.state.cover, window_row=solver.state.cover.window_row + 1)
     certificate = certified(solver, evolve(solver.state, cover=cover, runs=()))
     assert certificate.trials == 0 and math.isnan(certificate.improving)
-    assert "volume: not certified (no uniform trials round this point)" in certificate.text
+    assert "volume: not certified (0 uniform trials round this point)" in certificate.text
 
 
 def test_trials_that_were_not_uniform_do_not_count(solver: Solver) -> None:

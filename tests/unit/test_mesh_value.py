@@ -27,7 +27,12 @@ def test_the_first_frame_is_the_metric() -> None:
 def test_a_metric_from_outside_is_kept() -> None:
     m = Mesh.start(np.array([0.3]), np.zeros(1), np.zeros(1), np.array([50.0]))
     assert m.scale.tolist() == [50.0] and m.size == pytest.approx(0.2 / 50.0)
-    for changed in (m.refined(X[:1]), m.enlarged(np.ones(1), X[:1], WIDE[:1]), m.reset(np.array([3.0]), X[:1]), m.moved(X[:1])):
+    for changed in (
+        m.refined(X[:1]),
+        m.enlarged(np.ones(1), X[:1], WIDE[:1]),
+        m.reset(np.array([3.0]), X[:1]),
+        m.moved(X[:1]),
+    ):
         assert changed.scale.tolist() == [50.0]
 
 

@@ -63,7 +63,8 @@ def test_values_out_of_range_are_refused_by_name_rule_and_value(name: str, value
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("bloc_size", "block_size"), ("atacks", "attacks"), ("frame_size", "frame_size_min"), ("zzz", None)]
+    ("name", "near"),
+    [("bloc_size", "block_size"), ("atacks", "attacks"), ("frame_size", "frame_size_min"), ("zzz", None)],
 )
 def test_unknown_names_propose_the_nearest(name: str, near: str | None) -> None:
     with pytest.raises(OptionError, match=f"Unknown option `{name}`") as caught:
