@@ -68,11 +68,11 @@ layers: install-test
 
 # The core as on a machine without torch: hidden from these processes and from those that they start.
 test-core: install-test
-	PYTHONPATH=scripts/without_torch $(PYTEST) tests/kernels tests/unit -m "not slow"
+	PYTHONPATH=scripts/without_torch $(PYTEST) tests/kernels tests/unit tests/contracts tests/golden -m "not slow"
 
 # The same without Numba's compiler.
 test-nojit: install-test
-	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels tests/unit -m "not slow"
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels tests/golden -m "not slow"
 
 test-all: install-test
 	$(PYTEST) --durations=15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -148,7 +149,8 @@ def refuse(error: Exception) -> None:
 
 def _screened(f: FloatArray, C: FloatArray, status: StatusArray, Y: FloatArray | None, notes: dict[int, str]) -> Block:
     """The block, rows with NaN or an infinity made NONFINITE."""
-    if np.isfinite(f).all() and np.isfinite(C).all():
+    single = f.shape[0] == 1 and not C.shape[1]  # the commonest block, and reductions of arrays cost ten times as much
+    if math.isfinite(f[0]) if single else (np.isfinite(f).all() and np.isfinite(C).all()):
         return Block(f, C, status, Y, notes, None)
     bad = ~(np.isfinite(f) & np.isfinite(C).all(axis=1))
     for row in np.flatnonzero(bad & (status == Status.OK)).tolist():

@@ -334,7 +334,7 @@ class Evaluator:
                     C[start:stop] = block.C
                 start = stop
         F = self._sign * f + 0.0  # the sum turns -0.0 into 0.0
-        if status.any():  # Status.OK is 0
+        if status[0] if k == 1 else status.any():  # Status.OK is 0
             F[status != OK] = np.inf
         return Evaluations(Z, F, C, status, self.ledger.counters)
 

@@ -90,7 +90,7 @@ class Local:
             return True
         outputs = self._widths[-1] if self._widths else wanted.size + 1
         if wanted.size >= outputs:
-            wanted = np.flatnonzero(~rows.exact)
+            wanted = np.flatnonzero(rows.wanting)
         if not self.view.affords(min(wanted.size, outputs), 0):
             return False
         J = self.view.constraint_jacobian(self._at(point.d)[0], wanted)

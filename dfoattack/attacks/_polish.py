@@ -106,7 +106,7 @@ class _Polish:
         self._buy_violated(state)
         solution = self._subproblem(state)
         if solution is not None and self._quiet(state, solution):
-            leaning = np.flatnonzero((solution.multipliers > 0.0) & ~self.rows.exact)
+            leaning = np.flatnonzero((solution.multipliers > 0.0) & self.rows.wanting)
             if leaning.size and self.local.buy(state.point, self.rows, leaning):
                 solution = self._subproblem(state)
         if solution is None:
@@ -154,7 +154,7 @@ class _Polish:
             return state
         g = self.local.gradient(reached) * self.local.scale * self.unit
         sliding = self.rows.sliding(reached.c, float(np.linalg.norm(step)))
-        self.local.buy(reached, self.rows, np.flatnonzero((multipliers > 0.0) & ~self.rows.exact & sliding))
+        self.local.buy(reached, self.rows, np.flatnonzero((multipliers > 0.0) & self.rows.wanting & sliding))
         # Rows known at both ends only: the others enter the Lagrangian as if they were linear.
         both = exact_old & self.rows.exact
         y = g - state.g + (multipliers * both) @ (self.rows.J - J_old)
@@ -186,7 +186,7 @@ class _Polish:
             solution = replace(solution, multipliers=multipliers)
             # Head-on a secant will do to stop before a wall. Along it, or outside, the true normal is needed.
             delicate = (c > 0.0) | self.rows.sliding(c, float(np.linalg.norm(solution.d)))
-            leaning = np.flatnonzero((multipliers > 0.0) & ~self.rows.exact & delicate)
+            leaning = np.flatnonzero((multipliers > 0.0) & self.rows.wanting & delicate)
             if leaning.size == 0 or purchases == _ROUNDS or not self.local.buy(state.point, self.rows, leaning):
                 return solution
             purchases += 1
@@ -258,7 +258,7 @@ class _Polish:
                 return (self._expand(state, trial, d, slope) if alpha == 1.0 else trial), False
             if -alpha * slope <= 1e-13 * abs(start):
                 return None, False
-            stale = np.flatnonzero((solution.multipliers > 0.0) & ~rows.exact)
+            stale = np.flatnonzero((solution.multipliers > 0.0) & rows.wanting)
             if stale.size:
                 return None, self.local.buy(cur, rows, stale)
             minimiser = -0.5 * alpha * alpha * slope / (merit - start - alpha * slope)

@@ -8,6 +8,7 @@ from dfoattack._typing import BoolArray, FloatArray, IntArray
 
 _AFFINE = 1e-9  # a row whose linear prediction was right to this relative error is still exact at the new point
 _ALIKE = 0.995  # cosine between the histories of two constraints above which one of them speaks for both
+_BLIND = 2  # zero rows after which a constraint counts as one without a gradient
 
 
 class Rows:
@@ -23,12 +24,14 @@ class Rows:
     J : (p, n)              rows
     bought : (p,) bool      was exact at some point
     exact : (p,) bool       is exact at the present point
+    zeros : (p,) int        purchases that gave a zero row
     """
 
     def __init__(self, p: int, n: int) -> None:
         self.J: FloatArray = np.zeros((p, n))
         self.bought: BoolArray = np.zeros(p, dtype=np.bool_)
         self.exact: BoolArray = np.zeros(p, dtype=np.bool_)
+        self.zeros: IntArray = np.zeros(p, dtype=np.int64)
         self._log: list[FloatArray] = []  # changes of the constraints a unit of length, one (p,) a look
 
     @property
@@ -37,10 +40,18 @@ class Rows:
         return bool(self._log)
 
     def learn(self, rows: IntArray, values: FloatArray) -> None:
-        """Store exact rows (q, n) of the present point."""
-        self.J[rows] = values
+        """Store exact rows (q, n) of the present point. A zero row says nothing of a wall: its secant stays in place."""
+        told = np.any(values != 0.0, axis=1)
+        self.J[rows[told]] = values[told]
+        self.exact[rows[told]] = True
         self.bought[rows] = True
-        self.exact[rows] = True
+        self.zeros[rows[~told]] += 1
+
+    @property
+    def wanting(self) -> BoolArray:
+        """Rows that are not exact and can be made so: gradients that were zero twice belong to a blind constraint."""
+        wanted: BoolArray = ~self.exact & (self.zeros < _BLIND)
+        return wanted
 
     @np.errstate(over="ignore", invalid="ignore")
     def look(self, step: FloatArray, change: FloatArray) -> None:

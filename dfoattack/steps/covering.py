@@ -29,6 +29,7 @@ from dfoattack.steps.base import Outcome, Proposal, Step
 
 QUOTA_BLOCK = 8  # covering trials proposed together once nothing else is left to do
 REJECTIONS_MAX = 4096  # draws after which uniform sampling from ball and box is given up at this centre
+FEW_FRESH = 10  # variables from which on at most two candidates are renewed a call
 FARTHEST_TRIES = 16
 LATTICE_MAX = 4096  # lattice balls up to this size are enumerated
 
@@ -59,8 +60,9 @@ class Covering(Step):
             lattice = ball.lattice()
             if lattice is not None:
                 return _from_lattice(lattice, state, cover, ball, rng)
-        cover = _renewed(cover, state, ball, rng)
         count = max(1, min(QUOTA_BLOCK, setup.quota - cover.since)) if state.floored else 1
+        if count > 1 or not cover.uniform_next:  # a uniform trial needs no candidates
+            cover = _renewed(cover, state, ball, rng)
         X, on_mesh, uniform = np.empty((count, setup.n)), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
         d2, uniform_next, rejecting = cover.d2.copy(), cover.uniform_next, cover.rejecting
         for i in range(count):
@@ -171,7 +173,7 @@ def _renewed(cover: CoverState, state: SolverState, ball: Ball, rng: np.random.G
         Y, d2, age = cover.Y.copy(), cover.d2.copy(), cover.age.copy()
         outside = (((Y - ball.x) / ball.scale) ** 2).sum(axis=1) > ball.radius**2
         # In many dimensions the scan of the history dominates; fewer fresh candidates only change the constant of the covering rule.
-        q = min(options.covering_fresh, 2) if ball.setup.n >= 50 else options.covering_fresh
+        q = min(options.covering_fresh, 2) if ball.setup.n >= FEW_FRESH else options.covering_fresh
         rows = np.lexsort((age, ~outside))[:q].astype(np.int64)
     Y[rows] = ball.sample(rng, rows.shape[0])
     age[rows] = cover.clock + np.arange(rows.shape[0])

@@ -68,7 +68,7 @@ class ModelSearch(Step):
             return Proposal.nothing(n)
         spread[spread <= 0.0] = 1.0
         models = quadratic_models(
-            (state.history.X[rows] - x) / unit, (values - low) / spread, 1.0 / np.maximum(1.0, distance / REACH) ** 2
+            (state.history.X[rows] - x) / unit, (values - low) / spread, (REACH / np.maximum(REACH, distance)) ** 2
         )
         if models is None:
             return Proposal.nothing(n)
