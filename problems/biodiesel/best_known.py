@@ -128,8 +128,8 @@ class Smooth:
         return torch.stack(columns, 1).numpy()
 
 
-def slsqp(problem: Problem, start: FloatArray, margin: float = 0.0) -> Run:
-    """SLSQP with exact gradients of f and every constraint column from one start; SciPy's defaults but ftol = 1e-12."""
+def slsqp(problem: Problem, start: FloatArray, margin: float = 0.0, ftol: float = 1e-6) -> Run:
+    """SLSQP with exact gradients of f and every constraint column from one start; defaults as in SciPy."""
     smooth = Smooth(problem, margin)
     found = minimize(
         lambda x: -smooth.values(x)[0],
@@ -138,7 +138,7 @@ def slsqp(problem: Problem, start: FloatArray, margin: float = 0.0) -> Run:
         bounds=[(0.0, 1.0)] * problem.n,
         constraints={"type": "ineq", "fun": lambda x: -smooth.values(x)[1:], "jac": lambda x: -smooth.slopes(x)[1:]},
         method="SLSQP",
-        options={"ftol": 1e-12, "maxiter": 300},
+        options={"ftol": ftol, "maxiter": 300},
     )
     counts = smooth.evaluations, smooth.gradients
     x = np.clip(found.x, 0.0, 1.0)
@@ -173,7 +173,7 @@ def on_grid(
 
 def best_smooth(problem: Problem, starts: FloatArray) -> tuple[FloatArray, float, int]:
     """Best feasible point over SLSQP runs from all starts, its value, and how many runs came within 1e-5 of it."""
-    runs = [slsqp(problem, start, MARGIN) for start in starts]
+    runs = [slsqp(problem, start, MARGIN, 1e-12) for start in starts]
     candidates = np.vstack([[run.x for run in runs], starts])
     f, worst = excess(problem, candidates)
     f = np.where((worst <= 0.0) & np.isfinite(f), f, -np.inf)
