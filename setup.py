@@ -81,7 +81,7 @@ setup(
     packages=[*find_packages(include=["dfoattack", "dfoattack.*"]), *problems],
     package_dir={PROBLEM_PACKAGE: PROBLEM_FOLDER},
     package_data={"dfoattack": ["py.typed"], **problem_data(problems)},
-    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.15"],
+    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.15", "threadpoolctl>=3.1"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["dfoattack = dfoattack.cli:main"],

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.optimize import nnls
 
+from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray
 
 _PRICE = 1e3  # of the relaxation, relative to the objective's own scale; raised twice by 1e3
@@ -51,6 +52,14 @@ def solve_qp(
     A, b : (q, n), (q,) linear rows
     lo, hi : (n,)       lo <= 0 <= hi, +-inf legal
     """
+    with single_thread():
+        return _relaxing(B, g, A, b, lo, hi)
+
+
+def _relaxing(
+    B: FloatArray, g: FloatArray, A: FloatArray, b: FloatArray, lo: FloatArray, hi: FloatArray
+) -> QpSolution | None:
+    """The programme as it is, or with rows relaxed as little as possible where it is inconsistent."""
     exact = _solve(B, g, A, b, lo, hi)
     if exact is not None:
         return QpSolution(exact[0], exact[1], 0.0)

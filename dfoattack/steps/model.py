@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import Bounds, minimize
 
+from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
@@ -53,35 +54,43 @@ class ModelSearch(Step):
             or state.barrier.phase == 1
         ):
             return Proposal.nothing(n)
-        x = state.history.X[row]
-        rows, distance = _nearest(state, x, mesh)
-        radius = float(max(REACH, distance.max(initial=0.0)))
-        if rows.shape[0] < n + 2:
-            return Proposal.nothing(n)
-        unit = radius * mesh.frame_size
-        columns = _columns(state, rows)
-        values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)] - _tol(state, columns)])
-        low = values.min(axis=0)
-        with np.errstate(over="ignore"):
-            spread = values.max(axis=0) - low
-        if not np.isfinite(spread).all():
-            return Proposal.nothing(n)
-        spread[spread <= 0.0] = 1.0
-        models = quadratic_models(
-            (state.history.X[rows] - x) / unit, (values - low) / spread, (REACH / np.maximum(REACH, distance)) ** 2
-        )
-        if models is None:
-            return Proposal.nothing(n)
-        lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
-        upper = np.minimum((setup.upper - x) / unit, TRUST / radius)
-        limits = (-low / spread)[1:]  # c_j <= tol_j in the units of the models
-        steps = [minimiser(models, limits, lower, upper)]
-        if columns.shape[0]:
-            size = float(np.abs(steps[0]).max())
-            steps.append(minimiser(models, limits - MARGIN * size**2, lower, upper))
-        X = np.empty((len(steps), n))
-        kernels.snap(x + np.array(steps) * unit, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
-        return Proposal.around(X, x, False)
+        with single_thread():
+            X = _trials(setup, state, mesh, row)
+        return Proposal.nothing(n) if X is None else Proposal.around(X, state.history.X[row], False)
+
+
+def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArray | None:
+    """Minimisers of the models round history row `row`, (k, n), or None where no model can be made."""
+    n = setup.n
+    x = state.history.X[row]
+    rows, distance = _nearest(state, x, mesh)
+    radius = float(max(REACH, distance.max(initial=0.0)))
+    if rows.shape[0] < n + 2:
+        return None
+    unit = radius * mesh.frame_size
+    columns = _columns(state, rows)
+    values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)] - _tol(state, columns)])
+    low = values.min(axis=0)
+    with np.errstate(over="ignore"):
+        spread = values.max(axis=0) - low
+    if not np.isfinite(spread).all():
+        return None
+    spread[spread <= 0.0] = 1.0
+    models = quadratic_models(
+        (state.history.X[rows] - x) / unit, (values - low) / spread, (REACH / np.maximum(REACH, distance)) ** 2
+    )
+    if models is None:
+        return None
+    lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
+    upper = np.minimum((setup.upper - x) / unit, TRUST / radius)
+    limits = (-low / spread)[1:]  # c_j <= tol_j in the units of the models
+    steps = [minimiser(models, limits, lower, upper)]
+    if columns.shape[0]:
+        size = float(np.abs(steps[0]).max())
+        steps.append(minimiser(models, limits - MARGIN * size**2, lower, upper))
+    X = np.empty((len(steps), n))
+    kernels.snap(x + np.array(steps) * unit, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+    return X
 
 
 def _nearest(state: SolverState, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:
