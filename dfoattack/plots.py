@@ -197,6 +197,10 @@ def _limits(value: FloatArray, ok: BoolArray, counted: BoolArray, number: Any) -
     low, high = float(np.quantile(seen, 0.03)), float(np.quantile(seen, 0.97))
     low, high = min(low, float(seen[0])), max(high, float(seen[0]))
     rest = value[ok]
+    middle = float(np.quantile(rest, 0.1)), float(np.quantile(rest, 0.9))
+    if high - low < 0.01 * (middle[1] - middle[0]):
+        # Nothing but the optimum was feasible: show the others around it rather than its last digits.
+        low, high = min(low, middle[0]), max(high, middle[1])
     best = [float(seen.min()), float(seen.max())]
     # The best point lies at one end of the feasible values; the other end may be far away.
     span = max(high - low, 1e-12 * max(abs(low), abs(high)), 1e-300)

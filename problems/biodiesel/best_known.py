@@ -86,7 +86,7 @@ class Smooth:
         probe = torch.full((1, problem.n), 0.5, dtype=torch.float64)
         problem.outer(probe.numpy(), problem.forward(probe.numpy()))
         allowed = torch.tensor([tol for _, _, tol in problem.columns], dtype=torch.float64) - margin
-        two = [c.fn.__code__.co_argcount == 2 for c in problem.constraints]  # type: ignore[attr-defined]
+        two = [c.fn.__code__.co_argcount == 2 for c in problem.constraints]
 
         def both(x: torch.Tensor) -> torch.Tensor:
             X = x[None]
@@ -289,7 +289,7 @@ def find_all(seed: int = 0) -> dict[str, Any]:
     for head in ("hard", "soft"):
         for support in ("wide", "narrow"):
             for trust in (False, True):
-                problem = make_problem(head, support, trust=trust)  # type: ignore[arg-type]
+                problem = make_problem(head, support, trust=trust)
                 box = SUPPORTS[support]
                 low = np.array([0.0, box.power[0] / POWER_MAX if trust else 0.0])
                 high = np.array([box.time / TIME_MAX, box.power[1] / POWER_MAX]) if trust else np.ones(2)

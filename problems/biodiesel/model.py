@@ -50,6 +50,10 @@ class Reactor(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(k, 2) in [0, 1]^2 -> (k, 600)."""
+        # In blocks that stay in the cache: 256 points at once take 1.5 times as long.
+        return torch.cat([self._trajectories(block) for block in x.split(16)]) if len(x) > 16 else self._trajectories(x)
+
+    def _trajectories(self, x: Tensor) -> Tensor:
         k = x.shape[0]
         time = (x[:, :1] * self.fractions).reshape(-1, 1)  # in units of 120 min
         power = x[:, 1:].expand(k, NODES).reshape(-1, 1)

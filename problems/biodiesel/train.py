@@ -184,6 +184,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = {"default": ("hard_wide", "schedule"), "all": (*PAIRS, "schedule")}.get(options.net, (options.net,))
     options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # the matrices are small, and the result does not depend on the number of cores
     for name in chosen:
         begin = time.perf_counter()
         if name == "schedule":
