@@ -2,7 +2,7 @@
 # make test    everything the tests need, then every check; a second call installs nothing
 # make clean   removes what the two made
 #
-# Needs Python >= 3.10 with venv, make and a C compiler. Another interpreter: make demo PYTHON=python3.12
+# Needs Python >= 3.11 with venv, make and a C compiler. Another interpreter: make demo PYTHON=python3.12
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,8 +24,8 @@ PYTEST := $(BIN)/python -m pytest -q
 .DELETE_ON_ERROR:
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	    { echo "dfoattack needs Python 3.10 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "dfoattack needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || \
 	    { rm -rf $(VENV); echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
 
@@ -90,7 +90,7 @@ test-oldest:
 	    $(MAKE) --no-print-directory $(OLDEST)/.installed && \
 	    NUMBA_CACHE_DIR=$(CURDIR)/$(OLDEST)/numba $(OLDEST)/bin/python -m pytest -q tests/kernels tests/unit -m "not slow"; \
 	else \
-	    echo "test-oldest needs Python 3.10 to 3.12; not run."; \
+	    echo "test-oldest needs Python 3.11 or 3.12; not run."; \
 	fi
 
 doctest: install-test

@@ -77,11 +77,11 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     author="the dfoattack authors",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=[*find_packages(include=["dfoattack", "dfoattack.*"]), *problems],
     package_dir={PROBLEM_PACKAGE: PROBLEM_FOLDER},
     package_data={"dfoattack": ["py.typed"], **problem_data(problems)},
-    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.15", "threadpoolctl>=3.1"],
+    install_requires=["numba>=0.60", "numpy>=1.26", "scipy>=1.16", "threadpoolctl>=3.1"],
     extras_require=EXTRAS,
     entry_points={
         "console_scripts": ["dfoattack = dfoattack.cli:main"],
