@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def versions() -> dict[str, str]:
 def describe() -> dict[str, str]:
     """Date, machine, versions and commit, as text."""
     return {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "threads": os.environ.get("OMP_NUM_THREADS", "not limited"),
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),

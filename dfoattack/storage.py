@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -382,4 +382,4 @@ def _tuned(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _today() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
