@@ -81,6 +81,11 @@ class Schedule:
 def make_setup(problem: Problem, options: Options, budget: float | None, f_target: float | None) -> Setup:
     """What is fixed during a run; raises `OptionError` for options that do not fit the problem."""
     space = problem.space
+    for name, value in (("budget", budget), ("f_target", f_target)):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating))
+        ):
+            raise OptionError(f"`{name}` must be a number or None, got {value!r}.")
     limit = math.inf if budget is None else float(budget)
     if not limit >= 1.0:
         raise OptionError(f"`budget` must be at least 1 evaluation, got {budget!r}.")

@@ -192,3 +192,10 @@ def test_seeds(seed: Any) -> None:
         return
     with pytest.raises(da.OptionError, match="`seed`"):
         Solver(plain(), seed=seed)
+
+
+@pytest.mark.parametrize("argument", ["budget", "f_target"])
+@pytest.mark.parametrize("value", ["many", True, [3]])
+def test_a_limit_that_is_no_number_is_refused(argument: str, value: object) -> None:
+    with pytest.raises(da.OptionError, match=f"`{argument}` must be a number or None, got"):
+        Solver(plain(), **{argument: value})  # type: ignore[arg-type]
