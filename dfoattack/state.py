@@ -165,6 +165,14 @@ class CoverState:
 
 
 @dataclass(frozen=True)
+class SearchStates:
+    """What the searches remember, a field each; None before first use and after a restart."""
+
+
+NO_SEARCHES = SearchStates()
+
+
+@dataclass(frozen=True)
 class Pending:
     """Trials that were asked and not yet told, with what the step wants to remember (`memo`)."""
 
@@ -215,7 +223,7 @@ class SolverState:
     streak : int                     successful speculative steps in a row
     grow : bool                      a step that enlarges the frame succeeded in this iteration
     moved : bool                     the last iteration moved, so that a speculative step makes sense
-    attack, cover :                  states of the two steps that keep one
+    attack, cover, searches :        states of the steps that keep one
     best_feas, best_inf : int        best rows over all local runs, -1 if none
     queue : float64 (q, n)           start points still to be evaluated
     drawn : int                      points of the start design drawn so far
@@ -232,6 +240,7 @@ class SolverState:
     attack: AttackState
     cover: CoverState
     queue: FloatArray
+    searches: SearchStates = NO_SEARCHES
     iteration: int = 0
     stage: int = 0
     success: int = 0

@@ -98,3 +98,21 @@ class Step(ABC):
     def ends_iteration(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
         """Whether the outcome makes the rest of the schedule superfluous; called with the state before `update`."""
         return outcome.success > 0
+
+
+class Search(Step):
+    """A step of the search stage, which holds several searches; its credit decides which of them has the next turn.
+
+    A turn is one `propose`, the evaluation, one `update`. The own state of a search is a field of `SearchStates`; a restart of the
+    local run clears it.
+    """
+
+    enlarges = True
+
+    @abstractmethod
+    def ready(self, setup: Setup, state: SolverState) -> bool:
+        """Whether a turn makes sense now; cheap, draws nothing."""
+
+    def continues(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
+        """Whether this search wants the next turn as well; called with the state after `update`."""
+        return False
