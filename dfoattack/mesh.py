@@ -48,7 +48,8 @@ class Mesh:
         a, b = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
         kernels.frame_from_request(request, granularity, a, b)
         empty = np.empty(n)
-        mesh = cls(a, b, b.copy(), granularity, empty, empty, empty)
+        # One power of ten finer than the frame from the start: rounding then leaves n + 1 directions a positive basis.
+        mesh = cls(a, b, np.where(granularity > 0, b, b + 1), granularity, empty, empty, empty)
         if scale is None:
             unit = np.where(granularity > 0, granularity, 1.0)
             scale = unit * a * 10.0**b

@@ -14,6 +14,8 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.barrier import Barrier
 from dfoattack.cache import History
+from dfoattack.credit import Credit
+from dfoattack.interpolation import Interpolation
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
@@ -165,11 +167,47 @@ class CoverState:
 
 
 @dataclass(frozen=True)
+class ModelState:
+    """State of the model search; lengths in units of the scale.
+
+    Attributes
+    ----------
+    found : Interpolation or None   the interpolation set with its models; None: to be made
+    columns : int64 (m - 1,)        constraint columns that have a model
+    radius, resolution : float      trust-region radius and the resolution below it, resolution <= radius
+    seen : int                      history rows looked at
+    unit : float                    one length unit of the set, in units of the scale
+    check : bool                    the last step disappointed: look at the geometry before the next one
+    ratio : float                   decrease found / promised by the last trust-region step
+    rested : int                    iteration in which the search has given way to the poll
+    failures : int                  designs in a row none of whose points could be evaluated
+    origin : int                    history row from which the pending step starts
+    margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
+    """
+
+    found: Interpolation | None
+    columns: IntArray
+    radius: float
+    resolution: float
+    seen: int
+    unit: float = 1.0
+    check: bool = False
+    ratio: float = 1.0
+    rested: int = -1
+    failures: int = 0
+    origin: int = -1
+    margin: FloatArray | None = None
+
+
+@dataclass(frozen=True)
 class SearchStates:
     """What the searches remember, a field each; None before first use and after a restart."""
 
+    model: ModelState | None = None
+
 
 NO_SEARCHES = SearchStates()
+NO_CREDITS = Credit()
 
 
 @dataclass(frozen=True)
@@ -224,6 +262,8 @@ class SolverState:
     grow : bool                      a step that enlarges the frame succeeded in this iteration
     moved : bool                     the last iteration moved, so that a speculative step makes sense
     attack, cover, searches :        states of the steps that keep one
+    credit : Credit                  what poll and searches have earned
+    turn : int                       arm of the search that goes on, 0 if the credit decides
     best_feas, best_inf : int        best rows over all local runs, -1 if none
     queue : float64 (q, n)           start points still to be evaluated
     drawn : int                      points of the start design drawn so far
@@ -241,6 +281,8 @@ class SolverState:
     cover: CoverState
     queue: FloatArray
     searches: SearchStates = NO_SEARCHES
+    credit: Credit = NO_CREDITS
+    turn: int = 0
     iteration: int = 0
     stage: int = 0
     success: int = 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack import starts
+from dfoattack import credit, starts
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
@@ -38,6 +38,7 @@ from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
 from dfoattack.state import (
+    NO_SEARCHES,
     AttackState,
     LocalRun,
     Pending,
@@ -51,10 +52,12 @@ from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.poll import Poll, PollCompletion
+from dfoattack.steps.portfolio import Portfolio
 from dfoattack.steps.speculative import Speculative
 from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
+POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
 GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
 OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
@@ -70,12 +73,21 @@ class Schedule:
     @classmethod
     def default(cls, options: Options) -> Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
-        return cls((Attack(operators), Speculative(), ModelSearch(), Poll(), PollCompletion(), Covering()))
+        searches = Portfolio((ModelSearch(),))
+        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), Covering()))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Step names by the code stored in `History.step`; code 0 is a start point."""
-        return (START, *(step.name for step in self.steps))
+        """Step names by the code stored in `History.step`; code 0 is a start point, the last one covering."""
+        names = [START]
+        for step in self.steps:
+            names += [search.name for search in step.searches] if isinstance(step, Portfolio) else [step.name]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def arms(self) -> int:
+        """Arms of the credit: the poll, then the searches."""
+        return 1 + sum(len(step.searches) for step in self.steps if isinstance(step, Portfolio))
 
 
 def make_setup(problem: Problem, options: Options, budget: float | None, f_target: float | None) -> Setup:
@@ -178,7 +190,7 @@ def _asked(
     options, origins = setup.options, proposal.origins[rows]
     trials = Trials(
         proposal.X[rows],
-        step.name,
+        proposal.name or step.name,
         proposal.on_mesh[rows],
         origins[0].copy(),
         proposal.block or options.block_size,
@@ -232,7 +244,7 @@ def tell(
     F, H, HE, V = measured(before.barrier, told)
     types = success_types(before.barrier, before.history, F, H, HE)
     first = before.history.size
-    code = 0 if starting else state.stage + 1
+    code = 0 if starting else schedule.names.index(pending.trials.step)
     history = before.history.extended(told.X, told.F, F, H, HE, V, told.C, told.status, code, state.iteration)
     barrier = with_range(with_points(before.barrier, history, first), F, 2 * setup.n + 1)
     after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
@@ -246,8 +258,9 @@ def tell(
         after = evolve(after, cover=evolve(after.cover, since=0))
     after = _with_success(after, step, outcome, pending.origins[run], refine)
     ends = step.ends_iteration(setup, after, outcome)
-    after = _with_pool(step.update(setup, _with_credit(after, step, outcome), outcome), told.X)
-    return evolve(after, stage=len(schedule.steps) if ends else state.stage + 1)
+    after = _with_pool(step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
+    again = not ends and step.repeats(setup, after, outcome)
+    return evolve(after, stage=len(schedule.steps) if ends else state.stage + (0 if again else 1))
 
 
 def _with_columns(
@@ -367,11 +380,15 @@ def _gain(before: SolverState, after: SolverState) -> float:
     return float(max(0.0, 1.0 - buffer.H[new.inf] / buffer.H[old.inf]))
 
 
-def _with_credit(state: SolverState, step: Step, outcome: Outcome) -> SolverState:
+def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) -> SolverState:
     """What the steps that an attack can pre-empt earn: attacks must be worth their price beside them."""
-    if not step.enlarges:
+    if isinstance(step, Attack):
         return state
-    return evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
+    state = evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
+    if isinstance(step, Portfolio):
+        return state
+    earned = credit.earned(state.credit, arms, POLL_ARM, outcome.gain, outcome.cost, state.history.n)
+    return evolve(state, credit=earned)
 
 
 def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool) -> SolverState:
@@ -439,10 +456,18 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     else:
         at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
         floored = at_end and not state.refine
-        mesh = mesh if floored else mesh.refined(x)
+        mesh = mesh if floored else _refined(state, mesh, x)
     state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
     done = state.cover.since >= setup.quota or state.cover.exhausted
     return _restart(setup, state, rng) if floored and done else state
+
+
+def _refined(state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:
+    """One notch down; half the way (in the exponent) to the resolution of the models where they are far below the frame."""
+    finer, model = mesh.refined(x), state.searches.model
+    if model is None or finer.size <= 10.0 * model.resolution:
+        return finer
+    return finer.reset(finer.frame_size * math.sqrt(10.0 * model.resolution / finer.size), x)
 
 
 def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
@@ -473,6 +498,9 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
         attack=AttackState(setup.options.attack_radius_init),
         cover=evolve(empty_cover(setup.n), window=state.cover.window),
+        searches=NO_SEARCHES,
+        credit=credit.Credit(),
+        turn=0,
         floored=False,
         move=None,
         moved=False,

@@ -25,6 +25,7 @@ class Proposal:
     memo : object              handed back in the outcome; a frozen dataclass of arrays and numbers, or None
     block : int or None        points a call; None: the option `block_size`
     opportunistic : bool       whether the option `opportunistic` applies; False: all are evaluated
+    name : str                 under which the points are recorded; empty: the name of the step
     """
 
     X: FloatArray
@@ -33,6 +34,7 @@ class Proposal:
     memo: Any = None
     block: int | None = None
     opportunistic: bool = True
+    name: str = ""
 
     @classmethod
     def around(cls, X: FloatArray, x: FloatArray, on_mesh: bool, **rest: Any) -> Proposal:
@@ -98,6 +100,11 @@ class Step(ABC):
     def ends_iteration(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
         """Whether the outcome makes the rest of the schedule superfluous; called with the state before `update`."""
         return outcome.success > 0
+
+    def repeats(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
+        """Whether the same stage has another turn after an outcome with evaluated points that did not end the iteration; called
+        with the state after `update`."""
+        return False
 
 
 class Search(Step):

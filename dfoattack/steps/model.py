@@ -1,151 +1,443 @@
-"""Quadratic model search: minimise models of the objective and the constraints built from evaluated points.
+"""Model search: a trust-region method on quadratic models of the objective and the constraints, inside the search step.
 
-After Conn & Le Digabel (2013), "Use of quadratic models with mesh adaptive direct search for constrained black box optimization".
-The points are not rounded to the mesh: they become incumbents on any decrease, and count as a success only on sufficient decrease.
+The models interpolate evaluated points, those of every other step included, and change as little as possible from one to the next
+(Powell 2006, "The NEWUOA software for unconstrained optimization without derivatives"): a radius that follows the quality of the models,
+a resolution below it that only falls when the models have nothing left to offer at it, and steps that repair the geometry of the
+interpolation set. Constraints enter the subproblem through their own models, as in Conn & Le Digabel (2013). Each time the
+resolution falls the search gives way to the poll. The points are not rounded to the mesh: they become incumbents on any decrease, and
+count as a success only on sufficient decrease.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+import math
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
 
 from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
-from dfoattack.kernels import mesh as kernels
-from dfoattack.mesh import Mesh
-from dfoattack.models import QuadraticModels, quadratic_models
-from dfoattack.state import Setup, SolverState
-from dfoattack.steps.base import Proposal, Step
+from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
+from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
+from dfoattack.kernels import mesh as mesh_kernels
+from dfoattack.kernels.trust_region import constrained_step, trust_step
+from dfoattack.state import ModelState, Setup, SolverState
+from dfoattack.steps.base import Outcome, Proposal, Search
 
-FULL_QUADRATIC_MAX = (
-    24  # variables up to which a full quadratic is fitted; above, minimum-norm models from a multiple of n points
-)
-POINTS_A_VARIABLE = 5
-VARIABLES_MAX = 49  # beyond, one factorisation would cost more than it tells
-REACH = 4.0  # points within so many frame sizes are used, farther ones only until there are enough
-TRUST = 2.0  # the minimiser is sought within so many frame sizes
+RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
 COLUMNS_MAX = 30  # constraint columns modelled; the most violated or nearest to being active ones
-MARGIN = 1e-2  # of the second trial's constraints, times the squared step
+POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
+VALUE_MAX = 1e100  # larger values are kept out of the models
+LOOPS = 40  # plans considered in one turn
+DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
+ABSORB_MAX = 64  # points of other steps looked at in one call
+FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
 
 
-class ModelSearch(Step):
-    """Propose the minimiser of the models in a box round the primary centre; with constraints also one that keeps a margin.
+@dataclass(frozen=True)
+class Plan:
+    """What a proposal was meant to do: its kind, the state of the search at that time, and the decrease expected of it."""
 
-    Draws nothing.
+    kind: str  # "design", "trust", "geometry" or "rest"
+    state: ModelState
+    leaves: int = -1  # point of the set that a geometry step replaces
+    predicted: float = 0.0
+    length: float = 0.0
+
+
+class ModelSearch(Search):
+    """One point a turn: the minimiser of the models in the trust region, or one that improves their geometry.
+
+    The first turn evaluates the n points that the first models need. Draws nothing.
     """
 
     name = "model"
-    enlarges = True
+    enlarges = False
+
+    def ready(self, setup: Setup, state: SolverState) -> bool:
+        if not setup.options.models or state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
+            return False
+        found = state.searches.model
+        return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
-        n, mesh = setup.n, state.mesh
-        row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        if (
-            not setup.options.models
-            or n > VARIABLES_MAX
-            or mesh is None
-            or row < 0
-            or state.floored
-            or state.barrier.phase == 1
-        ):
-            return Proposal.nothing(n)
-        with single_thread():
-            X = _trials(setup, state, mesh, row)
-        return Proposal.nothing(n) if X is None else Proposal.around(X, state.history.X[row], False)
+        if not self.ready(setup, state):
+            return Proposal.nothing(setup.n)
+        with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            X, plan = _Turn(setup, state).plan()
+        centre = state.history.X[_centre(setup, state)]
+        return Proposal.around(X, centre, False, memo=plan, opportunistic=False)
+
+    def continues(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
+        """A phase at one resolution is left alone while it makes progress: what the design has cost must be earned back first."""
+        model = state.searches.model
+        if model is None or outcome.memo is None or not self.ready(setup, state):
+            return False
+        return outcome.memo.kind == "design" or model.ratio >= 0.1 or model.radius > model.resolution
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        plan: Plan | None = outcome.memo
+        if plan is None:
+            return state
+        with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            model = _Turn(setup, state).learnt(plan, outcome)
+        return evolve(state, searches=evolve(state.searches, model=model))
 
 
-def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArray | None:
-    """Minimisers of the models round history row `row`, (k, n), or None where no model can be made."""
-    n = setup.n
-    x = state.history.X[row]
-    rows, distance = _nearest(state, x, mesh)
-    radius = float(max(REACH, distance.max(initial=0.0)))
-    if rows.shape[0] < n + 2:
-        return None
-    unit = radius * mesh.frame_size
-    columns = _columns(state, rows)
-    values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)] - _tol(state, columns)])
-    low = values.min(axis=0)
-    with np.errstate(over="ignore"):
-        spread = values.max(axis=0) - low
-    if not np.isfinite(spread).all():
-        return None
-    spread[spread <= 0.0] = 1.0
-    models = quadratic_models(
-        (state.history.X[rows] - x) / unit, (values - low) / spread, (REACH / np.maximum(REACH, distance)) ** 2
-    )
-    if models is None:
-        return None
-    lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
-    upper = np.minimum((setup.upper - x) / unit, TRUST / radius)
-    limits = (-low / spread)[1:]  # c_j <= tol_j in the units of the models
-    steps = [minimiser(models, limits, lower, upper)]
-    if columns.shape[0]:
-        size = float(np.abs(steps[0]).max())
-        steps.append(minimiser(models, limits - MARGIN * size**2, lower, upper))
-    X = np.empty((len(steps), n))
-    kernels.snap(x + np.array(steps) * unit, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
-    return X
+def _centre(setup: Setup, state: SolverState) -> int:
+    row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+    return row
 
 
-def _nearest(state: SolverState, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:
-    """Rows of the usable points nearest to x, and their distances from it in frame sizes."""
-    history, n = state.history, x.shape[0]
-    distance = np.max(np.abs(history.X - x) / mesh.frame_size, axis=1, initial=0.0)
-    distance[history.status != 0] = np.inf
-    full = (n + 1) * (n + 2) // 2
-    quadratic = n <= FULL_QUADRATIC_MAX and distance.shape[0] >= full
-    most = (3 * full) // 2 if quadratic else min(full - 1, POINTS_A_VARIABLE * n)
-    enough = full if quadratic else 2 * n + 1
-    most = min(most, distance.shape[0])
-    rows = np.argpartition(distance, most - 1)[:most]
-    rows = rows[np.lexsort((rows, distance[rows]))]
-    near = distance[rows] <= REACH
-    near[:enough] = np.isfinite(distance[rows[:enough]])
-    rows = rows[near]
-    return rows, distance[rows]
+class _Turn:
+    """One turn of the search: what it can see, and what follows from it."""
+
+    def __init__(self, setup: Setup, state: SolverState) -> None:
+        assert state.mesh is not None
+        self.setup, self.state, self.history = setup, state, state.history
+        self.n, self.scale = setup.n, state.mesh.scale
+        self.row = _centre(setup, state)
+        self.x = state.history.X[self.row]
+
+    # ------------------------------------------------------------------ planning
+
+    def plan(self) -> tuple[FloatArray, Plan]:
+        model = self.current()
+        if model.found is None:
+            model, X = self._design(model)
+            if model.found is None:
+                return X, Plan("design", model)
+        for _ in range(LOOPS):
+            found = model.found
+            assert found is not None
+            s_centre = found.place(self.x)
+            radius = self._in_units(model, model.radius)
+            if not model.check:
+                step, predicted = self._trust(model, found, s_centre, radius)
+                length = float(np.sqrt(step @ step)) * model.unit
+                if length >= 0.5 * model.resolution:
+                    asked = evolve(model, origin=self.row)
+                    return self._points(found, s_centre + step), Plan("trust", asked, -1, predicted, length)
+                model = evolve(model, radius=max(0.1 * model.radius, model.resolution))
+                if model.radius <= 1.5 * model.resolution:
+                    model = evolve(model, radius=model.resolution)
+            far = max(FAR_SET * model.radius, 10.0 * model.resolution if model.check else 0.0)
+            distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
+            t = int(np.argmax(distance))
+            if distance[t] > far:
+                s = self._geometry(found, t, s_centre, self._in_units(model, self._reach(model, float(distance[t]))))
+                return self._points(found, s), Plan("geometry", evolve(model, check=False), t)
+            if model.check and (model.radius > model.resolution or model.ratio > 0.0):
+                model = evolve(model, check=False)
+                continue
+            model = self._lowered(model)
+            if model.rested == self.state.iteration or model.resolution <= RESOLUTION_MIN:
+                break
+            model = self._settled(model)
+            if model.found is None:
+                break
+        return np.empty((0, self.n)), Plan("rest", evolve(model, rested=self.state.iteration))
+
+    def current(self) -> ModelState:
+        """The state of the search, brought up to date with what other steps have evaluated."""
+        state, model = self.state, self.state.searches.model
+        if model is None:
+            return ModelState(None, _columns(state), 1.0, 1.0, self.history.size)
+        if model.found is None or model.seen == self.history.size and self.row in model.found.rows:
+            return model
+        return self._absorbed(model)
+
+    def _in_units(self, model: ModelState, length: float) -> float:
+        return length / model.unit
+
+    def _reach(self, model: ModelState, distance: float) -> float:
+        return max(min(0.1 * distance, 0.5 * model.radius), model.resolution)
+
+    def _lowered(self, model: ModelState) -> ModelState:
+        """Nothing is left at this resolution: the next one, and a rest until the poll has had its turn."""
+        resolution, arms = model.resolution * 0.1, len(self.state.credit.arms)
+        due = arms == 0 or poll_is_due(self.state.credit, arms, (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1), self.n)
+        rested = self.state.iteration if due else -1
+        radius = max(0.5 * model.resolution, resolution)
+        return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
+
+    def _bounds(self, found: Interpolation, s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bounds of a step from s, in model units; never inconsistent with s."""
+        lower = np.minimum((self.setup.lower - found.base) / found.unit - s, 0.0)
+        upper = np.maximum((self.setup.upper - found.base) / found.unit - s, 0.0)
+        return lower, upper
+
+    def _points(self, found: Interpolation, s: FloatArray) -> FloatArray:
+        X = (found.base + found.unit * s)[None, :]
+        return self._snapped(X)
+
+    def _snapped(self, X: FloatArray) -> FloatArray:
+        setup, out = self.setup, np.empty(X.shape)
+        mesh_kernels.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+        return out
+
+    def _trust(
+        self, model: ModelState, found: Interpolation, s: FloatArray, radius: float
+    ) -> tuple[FloatArray, float]:
+        """Step from s (n,), and the decrease of the merit it promises."""
+        lower, upper = self._bounds(found, s)
+        step = np.empty(self.n)
+        slopes = found.g + found.H @ s
+        if not model.columns.shape[0]:
+            decrease = trust_step(slopes[0], found.H[0], np.zeros(self.n), lower, upper, radius, step)
+            return step, float(decrease)
+        c = found.values(s) + found.offset
+        c[0] = 0.0
+        change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.abs(found.H).sum(axis=(1, 2)) / self.n * radius**2
+        change[change <= 0.0] = 1.0
+        margin = np.concatenate([[0.0], model.margin if model.margin is not None else np.zeros(c.shape[0] - 1)])
+        equality = np.zeros(c.shape[0], dtype=bool)
+        multipliers = np.zeros(c.shape[0])
+        scaled = (c + margin) / change
+        constrained_step(
+            scaled,
+            slopes * (radius / change)[:, None],
+            found.H * (radius**2 / change)[:, None, None],
+            equality,
+            lower / radius,
+            upper / radius,
+            1.0,
+            multipliers,
+            step,
+        )
+        step = np.clip(step * radius, lower, upper)
+        return step, 0.0
+
+    def _geometry(self, found: Interpolation, t: int, s: FloatArray, radius: float) -> FloatArray:
+        """A point near s at which the Lagrange function of point t is large: of the Cauchy steps and the lines through the set."""
+        g, H = found.lagrange(t, s)
+        lower, upper = self._bounds(found, s)
+        step, other = np.empty(self.n), np.empty(self.n)
+        up = trust_step(-g, -H, np.zeros(self.n), lower, upper, radius, step)
+        down = trust_step(g, H, np.zeros(self.n), lower, upper, radius, other)
+        best: FloatArray = s + (step if up >= down else other)
+        return best
+
+    # ------------------------------------------------------------------ interpolation sets
+
+    def _design(self, model: ModelState) -> tuple[ModelState, FloatArray]:
+        """A set round the centre from evaluated points; the points (k, n) it still lacks, if it lacks any."""
+        radius = model.radius
+        unit = self.scale * radius
+        rows = self._near(3.0 * radius)
+        S = (self.history.X[rows] - self.x) / unit
+        chosen, basis = _independent(S, self.n)
+        missing = self.n - len(chosen)
+        if missing:
+            return model, self._missing(basis, unit)
+        first = [self.row, *(int(rows[i]) for i in chosen)]
+        found = interpolate(
+            np.array(first), np.vstack([np.zeros(self.n), S[chosen]]), self._values(model, np.array(first)), self.x.copy(), unit
+        )
+        if found is None:
+            return evolve(model, failures=model.failures + 1, rested=self.state.iteration), np.empty((0, self.n))
+        model = evolve(model, found=found, unit=radius, seen=self.history.size)
+        for i in range(rows.shape[0]):
+            if i not in chosen and model.found is not None and model.found.size < self._most():
+                model = self._with(model, int(rows[i]))
+        return model, np.empty((0, self.n))
+
+    def _most(self) -> int:
+        n = self.n
+        return min((n + 1) * (n + 2) // 2, max(2 * n + 1, POINTS_MAX))
+
+    def _missing(self, basis: FloatArray, unit: FloatArray) -> FloatArray:
+        """Points at distance one along the directions that the rows of `basis` (k, n) leave open."""
+        if basis.shape[0]:
+            _, _, full = np.linalg.svd(basis)
+            open_ = full[basis.shape[0] :]
+        else:
+            open_ = np.eye(self.n)
+        lower, upper = (self.setup.lower - self.x) / unit, (self.setup.upper - self.x) / unit
+        D = np.empty(open_.shape)
+        for i, d in enumerate(open_):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ahead = np.min(np.where(d > 0, upper / d, np.where(d < 0, lower / d, np.inf)))
+                behind = np.min(np.where(d < 0, -upper / d, np.where(d > 0, -lower / d, np.inf)))
+            D[i] = d * min(ahead, 1.0) if ahead >= min(1.0, behind) else -d * min(behind, 1.0)
+        return self._snapped(self.x + unit * D)
+
+    def _near(self, reach: float) -> IntArray:
+        """Rows of usable points within `reach` of the centre, nearest first, without the centre."""
+        distance = self._distances(slice(None))
+        usable = (self.history.status == 0) & (np.abs(self.history.f) <= VALUE_MAX)
+        rows = np.flatnonzero(usable & (distance <= reach) & (distance > 0.0))
+        return rows[np.lexsort((rows, distance[rows]))]
+
+    def _distances(self, rows: slice | IntArray) -> FloatArray:
+        D = (self.history.X[rows] - self.x) / self.scale
+        distance: FloatArray = np.sqrt((D * D).sum(axis=1))
+        return distance
+
+    def _values(self, model: ModelState, rows: IntArray) -> FloatArray:
+        """Objective and modelled constraints (p, m) of history rows."""
+        history = self.history
+        if not model.columns.shape[0]:
+            return history.f[rows][:, None].copy()
+        columns = self.state.barrier.columns
+        assert columns is not None
+        return np.column_stack([history.f[rows], history.C[np.ix_(rows, model.columns)] - columns.tol[model.columns]])
+
+    def _with(self, model: ModelState, row: int, force: bool = False) -> ModelState:
+        """The set with history row `row` if that makes it better, or if `force`."""
+        found, history = model.found, self.history
+        assert found is not None
+        if history.status[row] != 0 or not abs(history.f[row]) <= VALUE_MAX or row in found.rows:
+            return model
+        values = self._values(model, np.array([row]))[0]
+        s = found.place(history.X[row])
+        s_centre = found.place(self.x)
+        _, sigma, beta = found.weights(s)
+        size = float(((s - s_centre) ** 2).sum())
+        distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1))
+        far = math.sqrt(size)
+        model_radius, resolution = self._in_units(model, model.radius), self._in_units(model, model.resolution)
+        if found.size < self._most() and beta > 1e-6 * max(size, 1e-4) ** 2 and np.isfinite(beta):
+            return evolve(model, found=with_point(found, row, s, values, found.size))
+        keep = np.flatnonzero(found.rows == self.row)
+        near = max(0.1 * model_radius, resolution)
+        t, score = leaving(sigma, distance, near, int(keep[0]) if keep.shape[0] else -1)
+        if not (np.isfinite(score) and score > 0.0):
+            return evolve(model, found=None) if force else model
+        if force or (score > 1.0 and far < distance[t]):
+            return evolve(model, found=with_point(found, row, s, values, t))
+        return model
+
+    def _absorbed(self, model: ModelState) -> ModelState:
+        """The set with what other steps have found since; made anew where the centre has left it."""
+        found = model.found
+        assert found is not None
+        moved = self.row not in found.rows
+        seen, model = model.seen, evolve(model, seen=self.history.size)
+        if moved:
+            distance = np.sqrt((((self.history.X[found.rows] - self.x) / self.scale) ** 2).sum(axis=1))
+            jump = float(distance.min())
+            radius = max(model.radius, min(jump, float(np.median(distance))))
+            model = evolve(model, radius=radius)
+            if jump > DRIFT * model.radius or jump > DRIFT * model.unit:
+                return evolve(model, found=None)
+            model = self._with(model, self.row, force=True)
+        rows = np.arange(max(seen, self.history.size - ABSORB_MAX), self.history.size)
+        if rows.shape[0]:
+            distance = self._distances(rows)
+            for row in rows[distance <= 2.0 * model.radius]:
+                if model.found is not None:
+                    model = self._with(model, int(row))
+        return self._settled(model)
+
+    def _settled(self, model: ModelState) -> ModelState:
+        """The set seen from the present centre, in units of the present radius, where those of the set have become unfit."""
+        found = model.found
+        if found is None:
+            return model
+        s = found.place(self.x)
+        radius = self._in_units(model, model.radius)
+        drift = float(np.sqrt(s @ s))
+        if drift <= DRIFT * radius and radius >= 0.02 and radius <= 50.0:
+            return model
+        fresh = rebased(found, s, radius, self._values(model, found.rows))
+        return evolve(model, found=fresh, unit=model.radius)
+
+    # ------------------------------------------------------------------ learning
+
+    def learnt(self, plan: Plan, outcome: Outcome) -> ModelState:
+        """The state of the search after a proposal was evaluated."""
+        model = evolve(plan.state, seen=self.history.size)
+        rows = np.arange(outcome.first, outcome.last)
+        if plan.kind == "rest":
+            return evolve(model, seen=plan.state.seen)
+        if plan.kind == "design":
+            usable = self.history.status[rows] == 0
+            failures = model.failures + (0 if usable.any() else 1)
+            model = evolve(model, failures=failures)
+            if failures and not usable.any():
+                # Nothing to build from here at this radius: the poll first, then closer by.
+                return evolve(model, radius=0.5 * model.radius, resolution=0.5 * model.resolution, rested=self.state.iteration)
+            return model
+        if not rows.shape[0]:  # nothing new to ask: the point is known
+            return self._lowered(model) if plan.kind == "trust" else evolve(model, check=False, rested=self.state.iteration)
+        row = int(rows[0])
+        improved = outcome.improved
+        before = plan.state.found
+        assert before is not None
+        if plan.kind == "geometry":
+            t = plan.leaves
+            usable = self.history.status[row] == 0 and abs(self.history.f[row]) <= VALUE_MAX
+            if usable:
+                s = before.place(self.history.X[row])
+                _, sigma, _ = before.weights(s)
+                if np.isfinite(sigma[t]) and abs(sigma[t]) > 1e-12 and row not in before.rows:
+                    values = self._values(model, np.array([row]))[0]
+                    model = evolve(model, found=with_point(before, row, s, values, t))
+                else:
+                    model = evolve(model, found=None)
+            else:
+                model = evolve(model, rested=self.state.iteration)
+            return self._settled(model)
+        ratio = self._ratio(plan, row)
+        length, radius = plan.length, model.radius
+        if ratio <= 0.1:
+            radius = 0.5 * length
+        elif ratio <= 0.7:
+            radius = max(0.5 * radius, length)
+        else:
+            radius = max(0.5 * radius, 2.0 * length)
+        if radius <= 1.5 * model.resolution:
+            radius = model.resolution
+        model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1)
+        model = self._with(model, row, force=improved)
+        return self._settled(model)
+
+    def _ratio(self, plan: Plan, row: int) -> float:
+        """Decrease found over decrease promised; -1 for a failed point."""
+        before = plan.state.found
+        assert before is not None
+        if self.history.status[row] != 0:
+            return -1.0
+        values = self._values(plan.state, np.array([row]))[0] - before.offset
+        s = before.place(self.history.X[row])
+        promised = before.values(s)
+        origin = before.values(before.place(self._origin(plan)))
+        if not plan.state.columns.shape[0]:
+            gain, hope = origin[0] - values[0], origin[0] - promised[0]
+            return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
+        return 1.0
+
+    def _origin(self, plan: Plan) -> FloatArray:
+        return self.history.X[plan.state.origin] if plan.state.origin >= 0 else self.x
 
 
-def _columns(state: SolverState, rows: IntArray) -> IntArray:
+def _independent(S: FloatArray, n: int, threshold: float = 0.1) -> tuple[list[int], FloatArray]:
+    """Indices of rows of S (p, n), in order, that are well independent, and an orthonormal basis (k, n) of their span."""
+    chosen: list[int] = []
+    basis = np.empty((0, n))
+    for i, s in enumerate(S):
+        if len(chosen) == n:
+            break
+        rest = s - basis.T @ (basis @ s)
+        rest = rest - basis.T @ (basis @ rest)
+        size = float(np.sqrt(rest @ rest))
+        if size > threshold * max(1.0, float(np.sqrt(s @ s))) * 1.0:
+            chosen.append(i)
+            basis = np.vstack([basis, rest / size])
+    return chosen, basis
+
+
+def _columns(state: SolverState) -> IntArray:
     """Constraint columns worth a model: those closest to being active at any of the points, at most COLUMNS_MAX."""
     columns = state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return np.empty(0, dtype=np.int64)
-    worst = np.max((state.history.C[rows] - columns.tol) / columns.scale, axis=0)
+    usable = state.history.status == 0
+    worst = np.max((state.history.C[usable] - columns.tol) / columns.scale, axis=0)
     # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
     order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
     return order
-
-
-def _tol(state: SolverState, columns: IntArray) -> FloatArray:
-    return state.barrier.columns.tol[columns] if state.barrier.columns is not None else np.empty(0)
-
-
-def minimiser(models: QuadraticModels, limits: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
-    """Approximate minimiser s (n,) of model 0 in the box subject to model j <= limits[j - 1], from s = 0."""
-    start = np.clip(np.zeros(lower.shape[0]), lower, upper)
-    constraint: Any = {
-        "type": "ineq",
-        "fun": lambda s: limits - models.value(s)[1:],
-        "jac": lambda s: -models.gradient(s)[1:],
-    }
-    constrained = limits.shape[0] > 0
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # a subproblem that is not solved exactly still gives a trial point
-        solve: Any = minimize  # the overloads of its stubs do not know this combination
-        found = solve(
-            lambda s: float(models.value(s)[0]),
-            start,
-            jac=lambda s: models.gradient(s)[0],
-            bounds=Bounds(lower, upper),
-            method="SLSQP" if constrained else "L-BFGS-B",
-            constraints=[constraint] if constrained else [],
-            options={"maxiter": 60},
-        )
-    step: FloatArray = np.clip(np.where(np.isfinite(found.x), found.x, 0.0), lower, upper)
-    return step

@@ -1,0 +1,65 @@
+"""The search stage: several searches, one turn at a time, by credit; the poll is one of the arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dfoattack import credit
+from dfoattack._values import evolve
+from dfoattack.attacks.base import View
+from dfoattack.state import Setup, SolverState
+from dfoattack.steps.base import Outcome, Proposal, Search, Step
+
+SEARCH_FLOOR = 0.02  # least share of every search that is ready
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which search proposed, and what it wants to remember."""
+
+    arm: int
+    memo: Any
+
+
+class Portfolio(Step):
+    """Give a turn to the search or to the poll, whichever is farthest below the share of the cost that its credit earns.
+
+    Arm 0 is the poll (with completion, covering and the speculative step); choosing it leaves the stage. A search that succeeds ends the
+    iteration, one that fails is followed by another choice. The poll's floor keeps the theory: poll and covering are never starved.
+    """
+
+    name = "search"
+
+    def __init__(self, searches: Sequence[Search]) -> None:
+        self.searches = tuple(searches)
+        self.floors = (credit.POLL_FLOOR, *(SEARCH_FLOOR for _ in searches))
+        self.hopes = (credit.POLL_HOPE, *(1.0 for _ in searches))
+
+    def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
+        ready = [not state.floored, *(search.ready(setup, state) for search in self.searches)]
+        if state.turn > 0 and ready[state.turn]:
+            arm = state.turn
+        else:
+            arm = credit.choose(state.credit, ready, self.floors, self.hopes, setup.n)
+        if arm <= 0:
+            return Proposal.nothing(setup.n)
+        proposal = self.searches[arm - 1].propose(setup, state, rng, view)
+        return evolve(proposal, memo=Chosen(arm, proposal.memo), name=self.searches[arm - 1].name)
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        chosen: Chosen | None = outcome.memo
+        if chosen is None:
+            return state
+        search = self.searches[chosen.arm - 1]
+        inner = evolve(outcome, memo=chosen.memo)
+        state = search.update(setup, state, inner)
+        turn = chosen.arm if search.continues(setup, state, inner) else 0
+        earned = credit.earned(state.credit, len(self.floors), chosen.arm, outcome.gain, outcome.cost, setup.n)
+        return evolve(state, credit=earned, turn=turn)
+
+    def repeats(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
+        return outcome.memo is not None
