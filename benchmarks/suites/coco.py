@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -41,3 +45,48 @@ class BareFunction:
     def best_value(self) -> float:
         """The optimal value, as COCO states it."""
         return float(self._bare.best_value())
+
+
+class ConstrainedFunction:
+    """A problem of the suite bbob-constrained: `objective` (k, n) -> (k,) and `constraints` (k, n) -> (k, p).
+
+    Held by number, so that it can be pickled.
+    """
+
+    def __init__(self, function: int, n: int, instance: int) -> None:
+        self.key = (int(function), int(n), int(instance))
+        self._problem: Any = _constrained_suite(n, instance).get_problem_by_function_dimension_instance(
+            self.key[0], self.key[1], self.key[2]
+        )
+
+    def objective(self, X: FloatArray) -> FloatArray:
+        """(k, n) -> (k,)"""
+        problem = self._problem
+        return np.array([problem(x) for x in np.ascontiguousarray(X)])
+
+    def constraints(self, X: FloatArray) -> FloatArray:
+        """(k, n) -> (k, p), feasible where all are <= 0."""
+        problem = self._problem
+        return np.array([problem.constraint(x) for x in np.ascontiguousarray(X)])
+
+    def __reduce__(self) -> tuple[type[ConstrainedFunction], tuple[int, int, int]]:
+        return ConstrainedFunction, self.key
+
+
+@cache
+def _constrained_suite(n: int, instance: int) -> Any:
+    """Kept for the life of the process: a problem must not outlive its suite."""
+    return cocoex().Suite("bbob-constrained", "", f"dimensions: {n} instance_indices: {instance}")
+
+
+@cache
+def constrained_optimum(function: int, n: int, instance: int) -> tuple[float, FloatArray]:
+    """(f, x) at the optimum that COCO constructed; strictly, x is feasible there.
+
+    COCO can only write it to a file of the working directory, which is a temporary one meanwhile.
+    """
+    problem = ConstrainedFunction(function, n, instance)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        problem._problem._best_parameter("print")
+        x = np.loadtxt(Path(folder) / "._bbob_problem_best_parameter.txt", ndmin=1)
+    return float(problem.objective(x[None])[0]), x
