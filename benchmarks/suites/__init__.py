@@ -35,6 +35,8 @@ __all__ = ["SUITES", "Instance", "Suite", "load"]
 SUITES = {
     "bbob": "bbob",
     "bbob-constrained": "bbob_constrained",
+    "scalable": "scalable",
+    "textbook": "textbook",
     "more-wild": "more_wild",
     "more-wild-noisy": "more_wild",
     "more-wild-nonsmooth": "more_wild",

@@ -9,8 +9,6 @@ special session on constrained real-parameter optimization". As there, an equati
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,32 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
-    Function = Callable[[FloatArray], FloatArray]
-
 EQUATION_TOLERANCE = 1e-4
-
-
-@dataclass(frozen=True)
-class TextbookProblem:
-    """Minimise f subject to c <= 0 in a box.
-
-    objective : X (k, n) -> (k,);  constraints : X (k, n) -> (k, p)
-    lower, upper : n numbers;  value : optimal f as published;  tol : half a unit of its last digit
-    x : n numbers               a feasible point with that value
-    start : n numbers or empty  the source's own start
-    integer : indices of integer variables;  granularity : index -> step of discrete ones
-    """
-
-    objective: Function
-    constraints: Function
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-    value: float
-    tol: float
-    x: tuple[float, ...]
-    start: tuple[float, ...] = ()
-    integer: tuple[int, ...] = ()
-    granularity: tuple[tuple[int, float], ...] = ()
 
 
 def _columns(*parts: FloatArray) -> FloatArray:
