@@ -37,6 +37,8 @@ SUITES = {
     "bbob-constrained": "bbob_constrained",
     "scalable": "scalable",
     "textbook": "textbook",
+    "mixed-integer": "mixed_integer",
+    "bbob-mixint": "bbob_mixint",
     "more-wild": "more_wild",
     "more-wild-noisy": "more_wild",
     "more-wild-nonsmooth": "more_wild",

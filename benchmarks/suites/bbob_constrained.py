@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.suites.base import Instance, Suite
-from benchmarks.suites.coco import ConstrainedFunction, constrained_optimum
+from benchmarks.suites.coco import SuiteProblem, optimum
 from dfoattack import Box, Constraint, Known, Problem
 
+NAME = "bbob-constrained"
 DIMENSIONS = (2, 3, 5, 10, 20, 40)
 INSTANCES = (1, 2, 3)
 FAMILIES = ("sphere", "ellipsoid", "linear-slope", "rotated-ellipsoid")
@@ -22,8 +23,8 @@ LEVELS = 6
 
 def build(title: str, function: int, n: int, instance: int) -> Problem:
     """Function 1-24 of the suite in n variables."""
-    coco = ConstrainedFunction(function, n, instance)
-    value, x = constrained_optimum(function, n, instance)
+    coco = SuiteProblem(NAME, function, n, instance)
+    value, x = optimum(NAME, function, n, instance)
     return Problem(
         objective=coco.objective,
         constraints=Constraint(coco.constraints, name="c"),
@@ -43,12 +44,12 @@ def instances(dimensions: tuple[int, ...]) -> Iterator[Instance]:
                 group = FAMILIES[(function - 1) // LEVELS]
                 for i in INSTANCES:
                     name = f"f{function:02d}-n{n}-i{i}"
-                    yield Instance("bbob-constrained", name, group, n, build, (function, n, i))
+                    yield Instance(NAME, name, group, n, build, (function, n, i))
 
 
 SUITES = {
-    "bbob-constrained": Suite(
-        name="bbob-constrained",
+    NAME: Suite(
+        name=NAME,
         description="4 functions of COCO under 6 numbers of constraints each, instances 1-3, box [-5, 5]^n",
         unit="n",
         multiple=200,

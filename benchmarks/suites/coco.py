@@ -47,17 +47,26 @@ class BareFunction:
         return float(self._bare.best_value())
 
 
-class ConstrainedFunction:
-    """A problem of the suite bbob-constrained: `objective` (k, n) -> (k,) and `constraints` (k, n) -> (k, p).
+class SuiteProblem:
+    """A problem of a suite of COCO: `objective` (k, n) -> (k,) and `constraints` (k, n) -> (k, p).
 
     Held by number, so that it can be pickled.
     """
 
-    def __init__(self, function: int, n: int, instance: int) -> None:
-        self.key = (int(function), int(n), int(instance))
-        self._problem: Any = _constrained_suite(n, instance).get_problem_by_function_dimension_instance(
-            self.key[0], self.key[1], self.key[2]
-        )
+    def __init__(self, suite: str, function: int, n: int, instance: int) -> None:
+        self.key = (suite, int(function), int(n), int(instance))
+        owner = _suite(suite, self.key[2], self.key[3])
+        self._problem: Any = owner.get_problem_by_function_dimension_instance(*self.key[1:])
+
+    @property
+    def integers(self) -> int:
+        """The first so many variables are integers."""
+        return int(self._problem.number_of_integer_variables)
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper, (n,) each."""
+        return np.array(self._problem.lower_bounds), np.array(self._problem.upper_bounds)
 
     def objective(self, X: FloatArray) -> FloatArray:
         """(k, n) -> (k,)"""
@@ -69,24 +78,26 @@ class ConstrainedFunction:
         problem = self._problem
         return np.array([problem.constraint(x) for x in np.ascontiguousarray(X)])
 
-    def __reduce__(self) -> tuple[type[ConstrainedFunction], tuple[int, int, int]]:
-        return ConstrainedFunction, self.key
+    def __reduce__(self) -> tuple[type[SuiteProblem], tuple[str, int, int, int]]:
+        return SuiteProblem, self.key
+
+    def write_optimum(self) -> None:
+        """Write the optimum to a file of the working directory: the only way in which COCO tells it."""
+        self._problem._best_parameter("print")
 
 
 @cache
-def _constrained_suite(n: int, instance: int) -> Any:
+def _suite(name: str, n: int, instance: int) -> Any:
     """Kept for the life of the process: a problem must not outlive its suite."""
-    return cocoex().Suite("bbob-constrained", "", f"dimensions: {n} instance_indices: {instance}")
+    return cocoex().Suite(name, "", f"dimensions: {n} instance_indices: {instance}")
 
 
 @cache
-def constrained_optimum(function: int, n: int, instance: int) -> tuple[float, FloatArray]:
-    """(f, x) at the optimum that COCO constructed; strictly, x is feasible there.
-
-    COCO can only write it to a file of the working directory, which is a temporary one meanwhile.
-    """
-    problem = ConstrainedFunction(function, n, instance)
+def optimum(suite: str, function: int, n: int, instance: int) -> tuple[float, FloatArray]:
+    """(f, x (n,)) at the optimum that COCO constructed; strictly feasible."""
+    problem = SuiteProblem(suite, function, n, instance)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        problem._problem._best_parameter("print")
+        problem.write_optimum()
         x = np.loadtxt(Path(folder) / "._bbob_problem_best_parameter.txt", ndmin=1)
+    x.flags.writeable = False
     return float(problem.objective(x[None])[0]), x

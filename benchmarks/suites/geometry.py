@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,3 +45,14 @@ def place(n: int, reach: float, *key: object, rotated: bool = True) -> Placement
     axes = rng.standard_normal((REFLECTIONS if rotated and n > 1 else 0, n))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     return Placement(optimum, axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """X (k, n) -> (k,): a function of z (k, n), shifted and rotated."""
+
+    function: Callable[[FloatArray], FloatArray]
+    placement: Placement
+
+    def __call__(self, X: FloatArray) -> FloatArray:
+        return self.function(self.placement(X))

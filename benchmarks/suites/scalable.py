@@ -14,13 +14,11 @@ z = Q(x - x*), plus 1 in every component for the two valleys; Q is a product of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmarks.suites.base import Instance, Suite
-from benchmarks.suites.geometry import Placement, place
+from benchmarks.suites.geometry import Placed, place
+from benchmarks.suites.shapes import ellipsoid, largest, rosenbrock, stepped_valley, sum_of_absolutes
 from dfoattack import Box, Known, Problem
 
 if TYPE_CHECKING:
@@ -30,33 +28,6 @@ INSTANCES = (1, 2, 3)
 HALF_WIDTH = 5.0
 
 
-def ellipsoid(Z: FloatArray) -> FloatArray:
-    """Condition 1e6."""
-    n = Z.shape[1]
-    return np.asarray((Z * Z) @ 10.0 ** (6.0 * np.arange(n) / max(1, n - 1)))
-
-
-def rosenbrock(Z: FloatArray) -> FloatArray:
-    """Chained valley with its minimum at z = 0."""
-    V = Z + 1.0
-    return np.asarray(np.sum(100.0 * (V[:, 1:] - V[:, :-1] ** 2) ** 2 + Z[:, :-1] ** 2, axis=1))
-
-
-def sum_of_absolutes(Z: FloatArray) -> FloatArray:
-    """|z|_1"""
-    return np.asarray(np.sum(np.abs(Z), axis=1))
-
-
-def largest(Z: FloatArray) -> FloatArray:
-    """|z|_inf"""
-    return np.asarray(np.max(np.abs(Z), axis=1))
-
-
-def steps(Z: FloatArray) -> FloatArray:
-    """The valley with a jump of 1 at every quarter of every variable."""
-    return np.asarray(rosenbrock(Z) + np.sum(np.floor(4.0 * np.abs(Z)), axis=1))
-
-
 # name -> (function of z with minimum 0 at z = 0, the optimum lies in [-reach, reach]^n, rotated)
 FAMILIES: dict[str, tuple[Callable[[FloatArray], FloatArray], float, bool]] = {
     "ellipsoid": (ellipsoid, 4.0, True),
@@ -64,19 +35,8 @@ FAMILIES: dict[str, tuple[Callable[[FloatArray], FloatArray], float, bool]] = {
     "l1": (sum_of_absolutes, 4.0, False),
     "max-linear": (largest, 4.0, True),
     "sum-linear": (sum_of_absolutes, 4.0, True),
-    "steps": (steps, 2.0, False),
+    "steps": (stepped_valley, 2.0, False),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """X (k, n) -> (k,): the family's function at z."""
-
-    function: Callable[[FloatArray], FloatArray]
-    placement: Placement
-
-    def __call__(self, X: FloatArray) -> FloatArray:
-        return self.function(self.placement(X))
 
 
 def build(title: str, family: str, n: int, instance: int) -> Problem:
