@@ -20,13 +20,14 @@ FAR = 6  # power of the distance with which far points are preferred for replace
 
 @dataclass(frozen=True)
 class Interpolation:
-    """An interpolation set with its models Q_k(s) = c_k + g_k . s + s . H_k s / 2, s = (x - base) / unit.
+    """An interpolation set with its models Q_k(s) = c_k + g_k . s + s . H_k s / 2, x = base + basis s.
 
     Attributes
     ----------
     rows : int64 (p,)               history rows of the points, p >= n + 1
     S : float64 (p, n)              the points
-    base, unit : float64 (n,)       user units; unit > 0 makes the distances of order one
+    base : float64 (n,)             user units
+    basis, back : float64 (n, n)    x = base + basis s, and the inverse of basis; they make the distances of order one
     inverse : float64 (q, q)        of the interpolation system, q = p + 1 + n
     offset : float64 (m,)           subtracted from all values
     c, g, H : (m,), (m, n), (m, n, n)
@@ -35,7 +36,8 @@ class Interpolation:
     rows: IntArray
     S: FloatArray
     base: FloatArray
-    unit: FloatArray
+    basis: FloatArray
+    back: FloatArray
     inverse: FloatArray
     offset: FloatArray
     c: FloatArray
@@ -48,8 +50,13 @@ class Interpolation:
 
     def place(self, X: FloatArray) -> FloatArray:
         """Model coordinates of points x, (..., n)."""
-        s: FloatArray = (X - self.base) / self.unit
+        s: FloatArray = (X - self.base) @ self.back.T
         return s
+
+    def point(self, s: FloatArray) -> FloatArray:
+        """The point x (n,) with model coordinates s (n,)."""
+        x: FloatArray = self.base + self.basis @ s
+        return x
 
     def values(self, s: FloatArray) -> FloatArray:
         """All models at s (n,), offset removed, (m,)."""
@@ -95,7 +102,8 @@ def interpolate(
     S: FloatArray,
     values: FloatArray,
     base: FloatArray,
-    unit: FloatArray,
+    basis: FloatArray,
+    back: FloatArray,
     H: FloatArray | None = None,
 ) -> Interpolation | None:
     """Models through values (p, m) at the points S (p, n), Hessians nearest to H (m, n, n) (None: to zero); None if badly placed."""
@@ -109,7 +117,7 @@ def interpolate(
     solution = inverse[:, :p] @ missing
     change = np.einsum("km,ki,kj->mij", solution[:p], S, S, optimize=True)
     return Interpolation(
-        rows, S, base, unit, inverse, offset, solution[p].copy(), solution[p + 1 :].T.copy(), prior + 0.5 * (change + change.swapaxes(1, 2))
+        rows, S, base, basis, back, inverse, offset, solution[p].copy(), solution[p + 1 :].T.copy(), prior + 0.5 * (change + change.swapaxes(1, 2))
     )
 
 
@@ -138,10 +146,14 @@ def without_point(found: Interpolation, t: int) -> Interpolation:
     return evolve(found, rows=np.delete(found.rows, t), S=np.delete(found.S, t, axis=0), inverse=inverse)
 
 
-def rebased(found: Interpolation, s: FloatArray, factor: float, values: FloatArray) -> Interpolation | None:
-    """The same set seen from s (n,), in units `factor` times as large; values (p, m) at its points correct what round-off has lost."""
-    S = (found.S - s) / factor
-    return interpolate(found.rows, S, values, found.base + found.unit * s, found.unit * factor, found.H * factor**2)
+def rebased(found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: FloatArray, values: FloatArray) -> Interpolation | None:
+    """The same set seen from s (n,) with basis `basis stretch`, `shrink` the inverse of stretch (n, n).
+
+    values (p, m) at its points correct what round-off has lost; None where the points are badly placed in the new basis.
+    """
+    S = (found.S - s) @ shrink.T
+    H = stretch.T @ found.H @ stretch
+    return interpolate(found.rows, S, values, found.point(s), found.basis @ stretch, shrink @ found.back, H)
 
 
 def leaving(sigma: FloatArray, distance: FloatArray, near: float, keep: int) -> tuple[int, float]:

@@ -177,6 +177,8 @@ class ModelState:
     radius, resolution : float      trust-region radius and the resolution below it, resolution <= radius
     seen : int                      history rows looked at
     unit : float                    one length unit of the set, in units of the scale
+    plain : bool                    the basis of the set is diagonal
+    shaped : int                    history size when the basis was last adapted to the curvature
     check : bool                    the last step disappointed: look at the geometry before the next one
     ratio : float                   decrease found / promised by the last trust-region step
     rested : int                    iteration in which the search has given way to the poll
@@ -191,6 +193,8 @@ class ModelState:
     resolution: float
     seen: int
     unit: float = 1.0
+    plain: bool = True
+    shaped: int = 0
     check: bool = False
     ratio: float = 1.0
     rested: int = -1

@@ -32,6 +32,7 @@ COLUMNS_MAX = 30  # constraint columns modelled; the most violated or nearest to
 POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
+ROUND = 4.0  # ratio of curvatures that needs no change of basis
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
 ABSORB_MAX = 64  # points of other steps looked at in one call
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
@@ -128,7 +129,7 @@ class _Turn:
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
             if distance[t] > far:
-                s = self._geometry(found, t, s_centre, self._in_units(model, self._reach(model, float(distance[t]))))
+                s = self._geometry(model, found, t, s_centre, self._in_units(model, self._reach(model, float(distance[t]))))
                 return self._points(found, s), Plan("geometry", evolve(model, check=False), t)
             if model.check and (model.radius > model.resolution or model.ratio > 0.0):
                 model = evolve(model, check=False)
@@ -165,14 +166,23 @@ class _Turn:
         return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
 
     def _bounds(self, found: Interpolation, s: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Bounds of a step from s, in model units; never inconsistent with s."""
-        lower = np.minimum((self.setup.lower - found.base) / found.unit - s, 0.0)
-        upper = np.maximum((self.setup.upper - found.base) / found.unit - s, 0.0)
+        """Bounds of a step from s in model units where the basis is diagonal; never inconsistent with s."""
+        size = np.diag(found.basis)
+        lower = np.minimum((self.setup.lower - found.base) / size - s, 0.0)
+        upper = np.maximum((self.setup.upper - found.base) / size - s, 0.0)
         return lower, upper
 
+    def _walls(self, found: Interpolation, s: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
+        """Bounds within reach of a step d from s, as rows A d <= b in model units, scaled to changes of order one in the ball."""
+        x = found.point(s)
+        size = np.sqrt((found.basis**2).sum(axis=1)) * radius
+        above, below = np.maximum(self.setup.upper - x, 0.0), np.maximum(x - self.setup.lower, 0.0)
+        up, down = above < size, below < size
+        A = np.vstack([found.basis[up] / size[up, None], -found.basis[down] / size[down, None]])
+        return A, np.concatenate([above[up] / size[up], below[down] / size[down]])
+
     def _points(self, found: Interpolation, s: FloatArray) -> FloatArray:
-        X = (found.base + found.unit * s)[None, :]
-        return self._snapped(X)
+        return self._snapped(found.point(s)[None, :])
 
     def _snapped(self, X: FloatArray) -> FloatArray:
         setup, out = self.setup, np.empty(X.shape)
@@ -183,42 +193,69 @@ class _Turn:
         self, model: ModelState, found: Interpolation, s: FloatArray, radius: float
     ) -> tuple[FloatArray, float]:
         """Step from s (n,), and the decrease of the merit it promises."""
-        lower, upper = self._bounds(found, s)
-        step = np.empty(self.n)
         slopes = found.g + found.H @ s
         if not model.columns.shape[0]:
-            decrease = trust_step(slopes[0], found.H[0], np.zeros(self.n), lower, upper, radius, step)
-            return step, float(decrease)
+            return self._minimised(model, found, s, slopes[0], found.H[0], radius)
         c = found.values(s) + found.offset
-        c[0] = 0.0
-        change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.abs(found.H).sum(axis=(1, 2)) / self.n * radius**2
+        change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.sqrt((found.H**2).sum(axis=(1, 2))) * radius**2
         change[change <= 0.0] = 1.0
         margin = np.concatenate([[0.0], model.margin if model.margin is not None else np.zeros(c.shape[0] - 1)])
-        equality = np.zeros(c.shape[0], dtype=bool)
-        multipliers = np.zeros(c.shape[0])
-        scaled = (c + margin) / change
-        constrained_step(
-            scaled,
-            slopes * (radius / change)[:, None],
-            found.H * (radius**2 / change)[:, None, None],
-            equality,
-            lower / radius,
-            upper / radius,
-            1.0,
-            multipliers,
-            step,
-        )
-        step = np.clip(step * radius, lower, upper)
+        c = (c + margin) / change
+        c[0] = 0.0
+        slopes, H = slopes * (radius / change)[:, None], found.H * (radius**2 / change)[:, None, None]
+        step = self._constrained(model, found, s, c, slopes, H, radius)
         return step, 0.0
 
-    def _geometry(self, found: Interpolation, t: int, s: FloatArray, radius: float) -> FloatArray:
-        """A point near s at which the Lagrange function of point t is large: of the Cauchy steps and the lines through the set."""
+    def _minimised(
+        self, model: ModelState, found: Interpolation, s: FloatArray, g: FloatArray, H: FloatArray, radius: float
+    ) -> tuple[FloatArray, float]:
+        """Minimiser of one quadratic with gradient g at s in the ball and the bounds, and its decrease."""
+        step = np.empty(self.n)
+        nothing = np.zeros(self.n)
+        if model.plain:
+            lower, upper = self._bounds(found, s)
+            return step, float(trust_step(g, H, nothing, lower, upper, radius, step))
+        free = np.full(self.n, np.inf)
+        decrease = float(trust_step(g, H, nothing, -free, free, radius, step))
+        x = found.point(s + step)
+        if np.all(x >= self.setup.lower) and np.all(x <= self.setup.upper):
+            return step, decrease
+        size = float(np.sqrt(g @ g)) * radius + 0.5 * float(np.sqrt((H * H).sum())) * radius**2 or 1.0
+        step = self._constrained(model, found, s, np.zeros(1), g[None, :] * (radius / size), H[None, :, :] * (radius**2 / size), radius)
+        return step, float(-(g @ step + 0.5 * step @ H @ step))
+
+    def _constrained(
+        self,
+        model: ModelState,
+        found: Interpolation,
+        s: FloatArray,
+        c: FloatArray,
+        g: FloatArray,
+        H: FloatArray,
+        radius: float,
+    ) -> FloatArray:
+        """Minimiser of model 0 subject to the other models <= 0, all in units of the radius, and the bounds."""
+        n = self.n
+        lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
+        if model.plain:
+            lower, upper = (bound / radius for bound in self._bounds(found, s))
+        else:
+            A, b = self._walls(found, s, radius)
+            c = np.concatenate([c, -b])
+            g = np.vstack([g, A * radius])
+            H = np.concatenate([H, np.zeros((b.shape[0], n, n))])
+        m = c.shape[0]
+        step = np.empty(n)
+        constrained_step(c, g, H, np.zeros(m, dtype=bool), lower, upper, 1.0, np.zeros(m), step)
+        x = np.clip(found.point(s + radius * step), self.setup.lower, self.setup.upper)
+        return found.place(x) - s
+
+    def _geometry(self, model: ModelState, found: Interpolation, t: int, s: FloatArray, radius: float) -> FloatArray:
+        """A point near s at which the Lagrange function of point t is large in size."""
         g, H = found.lagrange(t, s)
-        lower, upper = self._bounds(found, s)
-        step, other = np.empty(self.n), np.empty(self.n)
-        up = trust_step(-g, -H, np.zeros(self.n), lower, upper, radius, step)
-        down = trust_step(g, H, np.zeros(self.n), lower, upper, radius, other)
-        best: FloatArray = s + (step if up >= down else other)
+        high, up = self._minimised(model, found, s, -g, -H, radius)
+        low, down = self._minimised(model, found, s, g, H, radius)
+        best: FloatArray = s + (high if up >= down else low)
         return best
 
     # ------------------------------------------------------------------ interpolation sets
@@ -235,11 +272,11 @@ class _Turn:
             return model, self._missing(basis, unit)
         first = [self.row, *(int(rows[i]) for i in chosen)]
         found = interpolate(
-            np.array(first), np.vstack([np.zeros(self.n), S[chosen]]), self._values(model, np.array(first)), self.x.copy(), unit
+            np.array(first), np.vstack([np.zeros(self.n), S[chosen]]), self._values(model, np.array(first)), self.x.copy(), np.diag(unit), np.diag(1.0 / unit)
         )
         if found is None:
             return evolve(model, failures=model.failures + 1, rested=self.state.iteration), np.empty((0, self.n))
-        model = evolve(model, found=found, unit=radius, seen=self.history.size)
+        model = evolve(model, found=found, unit=radius, seen=self.history.size, plain=True, shaped=self.history.size)
         for i in range(rows.shape[0]):
             if i not in chosen and model.found is not None and model.found.size < self._most():
                 model = self._with(model, int(rows[i]))
@@ -318,7 +355,7 @@ class _Turn:
         moved = self.row not in found.rows
         seen, model = model.seen, evolve(model, seen=self.history.size)
         if moved:
-            distance = np.sqrt((((self.history.X[found.rows] - self.x) / self.scale) ** 2).sum(axis=1))
+            distance = np.sqrt(((found.S - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             jump = float(distance.min())
             radius = max(model.radius, min(jump, float(np.median(distance))))
             model = evolve(model, radius=radius)
@@ -327,7 +364,7 @@ class _Turn:
             model = self._with(model, self.row, force=True)
         rows = np.arange(max(seen, self.history.size - ABSORB_MAX), self.history.size)
         if rows.shape[0]:
-            distance = self._distances(rows)
+            distance = np.sqrt(((found.place(self.history.X[rows]) - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             for row in rows[distance <= 2.0 * model.radius]:
                 if model.found is not None:
                     model = self._with(model, int(row))
@@ -341,9 +378,14 @@ class _Turn:
         s = found.place(self.x)
         radius = self._in_units(model, model.radius)
         drift = float(np.sqrt(s @ s))
-        if drift <= DRIFT * radius and radius >= 0.02 and radius <= 50.0:
+        shape = self.history.size - model.shaped >= 2 * self.n and found.size > 2 * self.n and self.n > 1
+        if not shape and drift <= DRIFT * radius and 0.02 <= radius <= 50.0:
             return model
-        fresh = rebased(found, s, radius, self._values(model, found.rows))
+        stretch, shrink = np.eye(self.n), np.eye(self.n)
+        if shape:
+            stretch, shrink = _shape(found.H[0])
+            model = evolve(model, shaped=self.history.size, plain=model.plain and bool(np.all(stretch == np.eye(self.n))))
+        fresh = rebased(found, s, stretch * radius, shrink / radius, self._values(model, found.rows))
         return evolve(model, found=fresh, unit=model.radius)
 
     # ------------------------------------------------------------------ learning
@@ -441,3 +483,18 @@ def _columns(state: SolverState) -> IntArray:
     # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
     order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
     return order
+
+
+def _shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A change of basis of determinant one that goes half the way to equal curvatures, and its inverse; the identity if they are."""
+    n = H.shape[0]
+    if not np.isfinite(H).all():
+        return np.eye(n), np.eye(n)
+    curvature, axes = np.linalg.eigh(H)
+    size = np.abs(curvature)
+    size = np.maximum(size, size.max() * 1e-4)
+    if size.max() <= ROUND * size.min() or not size.max() > 0.0:
+        return np.eye(n), np.eye(n)
+    factor = np.clip(size**-0.25, None, None)
+    factor /= np.exp(np.mean(np.log(factor)))
+    return (axes * factor) @ axes.T, (axes / factor) @ axes.T
