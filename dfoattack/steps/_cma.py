@@ -107,7 +107,9 @@ def _inside(run: CmaState, fold: Fold) -> CmaState:
     mean, sign = fold.mirrored(run.mean)
     if mean is not run.mean:
         # The folded function is symmetric about the border: this changes coordinates, not the distribution of the points.
-        run = evolve(run, mean=mean, ps=sign * run.ps, pc=sign * run.pc, C=run.C * np.outer(sign, sign), B=sign[:, None] * run.B)
+        run = evolve(
+            run, mean=mean, ps=sign * run.ps, pc=sign * run.pc, C=run.C * np.outer(sign, sign), B=sign[:, None] * run.B
+        )
     factor = np.minimum(1.0, WIDEST * fold.width / np.maximum(deviations(run), 1e-300))
     if (factor < 1.0).any():
         run = evolve(run, C=run.C * np.outer(factor, factor), decomposed=-1)
@@ -200,6 +202,7 @@ def finished(run: CmaState, F: FloatArray, f_scale: float, continuous: BoolArray
         part = max(1, (3 * long) // 10)
         old, new = slice(-long, -long + part), slice(-part, None)
         return bool(
-            np.median(run.best[new]) >= np.median(run.best[old]) and np.median(run.median[new]) >= np.median(run.median[old])
+            np.median(run.best[new]) >= np.median(run.best[old])
+            and np.median(run.median[new]) >= np.median(run.median[old])
         )
     return False

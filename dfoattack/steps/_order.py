@@ -18,7 +18,9 @@ OBJECTIVE, VIOLATION, EXTREME, FAILED = 2, 1, 0, -1
 def keys(history: History, rows: IntArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """(HE, H, V, F) of history rows (k,), compared in this order; V counts only where something is violated; NaN reads as +inf."""
     buffer = history.buffer
-    HE, H, V, F = (np.where(np.isnan(A), np.inf, A) for A in (a[rows] for a in (buffer.HE, buffer.H, buffer.V, buffer.F)))
+    HE, H, V, F = (
+        np.where(np.isnan(A), np.inf, A) for A in (a[rows] for a in (buffer.HE, buffer.H, buffer.V, buffer.F))
+    )
     return HE, H, np.maximum(V, 0.0), F
 
 

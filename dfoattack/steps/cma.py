@@ -20,7 +20,7 @@ from dfoattack.search_states import FIRST, LARGE, SMALL, CmaRestarts, CmaState, 
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps import _cma
 from dfoattack.steps._fold import Fold
-from dfoattack.steps._order import FAILED, level, order
+from dfoattack.steps._order import FAILED, better, level, order
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 VARIABLES_MAX = 200  # beyond, the matrix costs more than it tells
@@ -76,9 +76,7 @@ class CMA(Search):
         with single_thread():
             Y = (rng.standard_normal((run.lam, setup.n)) * run.D) @ run.B.T
         X = fold.points(run.mean + run.sigma * run.scale * run.stretch * Y)
-        return Proposal.around(
-            X, state.history.X[state.centre], False, memo=CmaMemo(run, Y, X), opportunistic=False
-        )
+        return Proposal.around(X, state.history.X[state.centre], False, memo=CmaMemo(run, Y, X), opportunistic=False)
 
     def _next_run(self, setup: Setup, state: SolverState, last: CmaState | None, rng: np.random.Generator) -> CmaState:
         assert state.mesh is not None
@@ -95,9 +93,7 @@ class CMA(Search):
         low = np.where(finite, fold.low, here - 3.0 * self.wide * scale)
         width = np.where(finite, fold.width, 6.0 * self.wide * scale)
         mean, _ = fold.mirrored(low + unit * width)
-        run = CmaState.start(
-            mean, self.wide * shrink, scale, lam, begun=rows, best_row=centre, restarts=succession
-        )
+        run = CmaState.start(mean, self.wide * shrink, scale, lam, begun=rows, best_row=centre, restarts=succession)
         return _cma.with_margin(run, setup.granularity)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
@@ -126,7 +122,9 @@ class CMA(Search):
         if state.centre in rows:
             run = evolve(run, best_row=state.centre)
         elif state.centre != run.best_row and state.centre >= run.begun:
-            Y = self._injected(state, run, Y, fold)
+            # An infeasible incumbent may lead the poll for its objective alone; here it counts only where the order says so.
+            if better(history, state.centre, int(rows[ranks[0]])):
+                Y = self._injected(state, run, Y, fold)
             run = evolve(run, best_row=state.centre)
         levels = [level(history, int(r)) for r in rows[ranks]]
         values = np.array([value if k == kind else np.inf for k, value in levels])
