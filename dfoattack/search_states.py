@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack._typing import FloatArray
+from dfoattack._typing import FloatArray, IntArray
 
 FIRST, LARGE, SMALL = 0, 1, 2  # regimes of a CMA run
 
@@ -127,3 +127,76 @@ class CmaState:
 def default_population(n: int) -> int:
     """4 + floor(3 ln n) points a generation."""
     return 4 + math.floor(3.0 * math.log(max(1, n)))
+
+
+@dataclass(frozen=True)
+class NelderMeadState:
+    """A Nelder-Mead run, or the memory of the last one.
+
+    Attributes
+    ----------
+    rows : int64 (n + 1,)    history rows of the simplex, from the best to the worst; empty where no run is on
+    move : int               what is asked next: 0 reflection, 1 expansion, 2 outside contraction, 3 inside contraction
+    reflected : int          history row of the reflected point, for the moves that follow it
+    spent : int              points evaluated in this run
+    tried_row, tried_size :  leading incumbent and number of history rows when the last run ended
+    """
+
+    rows: IntArray
+    move: int = 0
+    reflected: int = -1
+    spent: int = 0
+    tried_row: int = -1
+    tried_size: int = 0
+
+    @property
+    def active(self) -> bool:
+        return bool(self.rows.shape[0])
+
+
+@dataclass(frozen=True)
+class VnsState:
+    """A descent from a shaken point, or the memory of the last one.
+
+    Attributes
+    ----------
+    xi : int                       length of the next shake, in units of the scale
+    around : int                   history row of the incumbent that was shaken
+    base : int                     history row of the best point of the descent; -1 until the shaken point is evaluated
+    frame : float                  step of the descent, in units of the scale; 0 where no descent is on
+    H : float64 (n, n)             orthonormal poll directions, one a row
+    tried : int                    directions of +-H that have failed in a row
+    next : int                     index of the direction to try next, in [0, 2n)
+    along : float64 (n,) or None   step that has just succeeded, user units, to be tried again at double length
+    spent : int                    points evaluated in this descent
+    """
+
+    xi: int
+    around: int
+    base: int
+    frame: float
+    H: FloatArray
+    tried: int = 0
+    next: int = 0
+    along: FloatArray | None = None
+    spent: int = 0
+
+    @property
+    def active(self) -> bool:
+        return self.frame > 0.0
+
+
+@dataclass(frozen=True)
+class SubspaceState:
+    """Random-subspace poll.
+
+    Attributes
+    ----------
+    step : float                   step size, in units of the scale
+    last : float64 (n,) or None    direction of the last success, in units of the scale, unit length
+    fails : int                    turns without success in a row
+    """
+
+    step: float
+    last: FloatArray | None = None
+    fails: int = 0

@@ -17,7 +17,7 @@ from dfoattack.cache import History
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
-from dfoattack.search_states import CmaState
+from dfoattack.search_states import CmaState, NelderMeadState, SubspaceState, VnsState
 from dfoattack.trials import Counters, Trials
 
 DISCOUNT = 0.7  # of earlier gains and costs in a credit
@@ -170,6 +170,9 @@ class SearchStates:
     """What the searches remember, a field each; None before first use and after a restart."""
 
     cma: CmaState | None = None
+    nelder_mead: NelderMeadState | None = None
+    vns: VnsState | None = None
+    subspace: SubspaceState | None = None
 
 
 NO_SEARCHES = SearchStates()

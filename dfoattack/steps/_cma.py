@@ -21,7 +21,7 @@ from dfoattack.steps._fold import Fold
 TRACE_MAX = 6000  # generations remembered for the stagnation test
 CONDITION_MAX = 1e14
 TOL_X = 1e-12  # deviations below this share of the first ones end a run
-TOL_F = 1e-13  # range of recent values, in units of f_scale, that ends a run
+TOL_F = 1e-15  # range of recent values, in units of f_scale, that ends a run; round-off of the values does as well
 WIDEST = 1.0 / 3.0  # of the range a standard deviation may reach
 SIGMA_MAX = 1e6  # in units of the scale: unbounded problems must not overflow
 
@@ -193,7 +193,7 @@ def finished(run: CmaState, F: FloatArray, f_scale: float, continuous: BoolArray
     if run.best.shape[0] >= window:
         recent = run.best[-window:]
         low, high = float(recent.min()), float(recent.max())
-        tol = TOL_F * (f_scale if run.kind == 2 else 1.0) if math.isfinite(f_scale) else 0.0
+        tol = max(TOL_F * (f_scale if run.kind == 2 else 1.0), 4.0 * float(np.spacing(abs(low))))
         with np.errstate(invalid="ignore"):
             if max(high, float(F.max())) - min(low, float(F.min())) <= tol or high - low <= 0.1 * tol:
                 return True
