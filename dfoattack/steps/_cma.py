@@ -22,6 +22,7 @@ TRACE_MAX = 6000  # generations remembered for the stagnation test
 CONDITION_MAX = 1e14
 TOL_X = 1e-12  # deviations below this share of the first ones end a run
 TOL_F = 1e-15  # range of recent values, in units of f_scale, that ends a run; round-off of the values does as well
+HOPELESS = 1e-3  # a run whose recent values differ by less than this share of what it lacks has converged elsewhere
 WIDEST = 1.0 / 3.0  # of the range a standard deviation may reach
 SIGMA_MAX = 1e6  # in units of the scale: unbounded problems must not overflow
 
@@ -168,13 +169,14 @@ def traced(run: CmaState, kind: int, best: float, median: float) -> CmaState:
     return evolve(run, best=np.append(run.best[-TRACE_MAX:], best), median=np.append(run.median[-TRACE_MAX:], median))
 
 
-def finished(run: CmaState, F: FloatArray, f_scale: float, continuous: BoolArray) -> bool:
-    """Whether the run has ended: converged, flat, ill-conditioned or stagnating.
+def finished(run: CmaState, F: FloatArray, f_scale: float, f_best: float, continuous: BoolArray) -> bool:
+    """Whether the run has ended: converged, converged to a value worse than the best one known, flat, ill-conditioned or stagnating.
 
     Parameters
     ----------
     F : float64 (lam,)         what decided about the points of the last generation, +inf where something else did
     f_scale : float            unit of the objective; values that are compared otherwise (violations) have unit 1
+    f_best : float             best value known, of the same kind; -inf to ask for full convergence
     continuous : bool (n,)     variables without a lattice; the others are kept moving and say nothing about convergence
     """
     n = run.mean.shape[0]
@@ -189,14 +191,18 @@ def finished(run: CmaState, F: FloatArray, f_scale: float, continuous: BoolArray
             return True
     if float(run.D.max()) ** 2 > CONDITION_MAX * float(run.D.min()) ** 2:
         return True
+    if continuous.all() and float(F.max()) == float(F.min()):
+        return True  # a lattice, in contrast, may give the same values for a while before the margin leads elsewhere
     window = 10 + math.ceil(30.0 * n / run.lam)
     if run.best.shape[0] >= window:
         recent = run.best[-window:]
         low, high = float(recent.min()), float(recent.max())
         tol = max(TOL_F * (f_scale if run.kind == 2 else 1.0), 4.0 * float(np.spacing(abs(low))))
-        with np.errstate(invalid="ignore"):
-            if max(high, float(F.max())) - min(low, float(F.min())) <= tol or high - low <= 0.1 * tol:
-                return True
+        lacks = low - f_best if math.isfinite(f_best) else 0.0
+        low, spread = min(low, float(F.min())), high - low
+        whole = max(high, float(F.max())) - low
+        if whole <= max(tol, HOPELESS * lacks) or spread <= 0.1 * tol:
+            return True
     long = min(TRACE_MAX, int(max(100.0 + 100.0 * n**1.5 / run.lam, 0.2 * run.generation)))
     if run.best.shape[0] >= long:
         part = max(1, (3 * long) // 10)

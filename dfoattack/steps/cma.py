@@ -20,7 +20,7 @@ from dfoattack.search_states import FIRST, LARGE, SMALL, CmaRestarts, CmaState, 
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps import _cma
 from dfoattack.steps._fold import Fold
-from dfoattack.steps._order import FAILED, better, level, order
+from dfoattack.steps._order import FAILED, OBJECTIVE, better, level, order
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 VARIABLES_MAX = 200  # beyond, the matrix costs more than it tells
@@ -130,7 +130,8 @@ class CMA(Search):
         values = np.array([value if k == kind else np.inf for k, value in levels])
         run = _cma.updated(evolve(run, failures=0), Y, fold)
         run = _cma.traced(run, kind, best, float(values[values.shape[0] // 2]))
-        done = _cma.finished(run, values, state.barrier.f_scale, setup.granularity == 0.0)
+        f_best = float(history.buffer.F[state.best_feas]) if kind == OBJECTIVE and state.best_feas >= 0 else -math.inf
+        done = _cma.finished(run, values, state.barrier.f_scale, f_best, setup.granularity == 0.0)
         return evolve(run, done=done)
 
     @staticmethod
