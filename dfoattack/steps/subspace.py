@@ -48,7 +48,7 @@ class Subspace(Search):
 
     name = "subspace"
 
-    def __init__(self, dimension: int = 1, minimum: int = VARIABLES_MIN) -> None:
+    def __init__(self, dimension: int = 2, minimum: int = VARIABLES_MIN) -> None:
         self.dimension, self.minimum = dimension, minimum
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
@@ -62,7 +62,7 @@ class Subspace(Search):
         if mesh is None or not self.ready(setup, state):
             return Proposal.nothing(n)
         own = state.searches.subspace
-        own = SubspaceState(np.sqrt(n)) if own is None else own
+        own = SubspaceState(float(np.sqrt(n))) if own is None else own
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
         with single_thread():
             Q, _ = np.linalg.qr(rng.standard_normal((n, min(self.dimension, n))))

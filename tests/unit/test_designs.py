@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import dfoattack as da
-from dfoattack import starts
 from dfoattack.designs import latin_hypercube, sobol
 from dfoattack.state import Setup
 from dfoattack.steps.cma import CMA
@@ -59,8 +58,3 @@ def test_unbounded_variables_lie_around_the_given_point() -> None:
         X = design(setup, rng(), 400, np.array([500.0, 0.0]))
         assert abs(X[:, 0].mean() - 500.0) < 10.0 and 40.0 < X[:, 0].std() < 60.0
         assert 0.4 < X[:, 1].mean() < 0.6
-
-
-def test_the_start_design_is_a_sobol_design() -> None:
-    setup = setup_of([(-2.0, 5.0)] * 3, [0.0] * 3)
-    assert sobol(setup, rng(), 7).tobytes() == starts.design(setup, rng(), 7).tobytes()
