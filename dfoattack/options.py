@@ -14,6 +14,7 @@ import numpy as np
 from dfoattack.errors import OptionError
 
 _HELP = "help"
+SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns")
 
 
 def _option(default: Any, text: str) -> Any:
@@ -37,7 +38,10 @@ class Options:
     )
     frame_size_min: float = _option(1e-9, "convergence: largest frame size / first frame size, in (0, 1)")
     speculative: bool = _option(True, "try further along a successful step")
-    models: bool = _option(True, "search with quadratic models of objective and constraints")
+    searches: tuple[str, ...] = _option(
+        ("model", "cma", "nelder-mead", "subspace", "vns"),
+        "searches among which the credit chooses: 'model', 'cma', 'nelder-mead', 'subspace', 'vns'; (): poll and covering alone",
+    )
     covering: bool = _option(True, "covering trials after failed polls, and the quota before a run may converge")
     covering_radius: float = _option(1.0, "radius of the covered ball, in units of the first frame size, > 0")
     covering_pool: int = _option(512, "candidates kept for the farthest point, >= 8")
@@ -67,6 +71,8 @@ class Options:
     def __post_init__(self) -> None:
         attacks: Any = self.attacks
         size: Any = self.frame_size_init
+        if isinstance(self.searches, (str, list)):
+            object.__setattr__(self, "searches", (self.searches,) if isinstance(self.searches, str) else tuple(self.searches))
         if not isinstance(attacks, tuple):
             object.__setattr__(self, "attacks", tuple(attacks) if isinstance(attacks, list) else (attacks,))
         for field_ in dataclasses.fields(self):
@@ -116,6 +122,8 @@ class Options:
             data["h_max_init"] = math.inf
         if isinstance(data.get("attacks"), list):
             data["attacks"] = tuple(data["attacks"])
+        if isinstance(data.get("searches"), list):
+            data["searches"] = tuple(data["searches"])
         if isinstance(data.get("frame_size_init"), list):
             data["frame_size_init"] = tuple(data["frame_size_init"])
         return cls.make(data)
@@ -125,6 +133,10 @@ class Options:
         """One line an option: name, default, meaning."""
         lines = [f"{f.name:20s} {f.default!r:28}  {f.metadata[_HELP]}" for f in dataclasses.fields(cls)]
         return "\n".join(lines)
+
+
+def _are_names(given: Any, known: tuple[str, ...]) -> bool:
+    return isinstance(given, tuple) and all(name in known for name in given) and len(set(given)) == len(given)
 
 
 def _check(o: Options) -> None:
@@ -142,9 +154,10 @@ def _check(o: Options) -> None:
         real(name, f"an integer >= {low}", isinstance(value, int) and not isinstance(value, bool) and value >= low)
 
     real("poll", "'n+1' or '2n'", o.poll in ("n+1", "2n"))
+    real("searches", f"a tuple of different names among {SEARCHES}", _are_names(o.searches, SEARCHES))
     operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
     real("attacks", "a tuple of names or operators (empty: no attacks)", operators)
-    for name in ("opportunistic", "speculative", "models", "covering", "restarts"):
+    for name in ("opportunistic", "speculative", "covering", "restarts"):
         real(name, "True or False", isinstance(getattr(o, name), bool))
     whole("block_size", 1)
     whole("covering_pool", 8)

@@ -15,10 +15,10 @@ from dfoattack._values import evolve
 from dfoattack.barrier import Barrier
 from dfoattack.cache import History
 from dfoattack.credit import Credit
-from dfoattack.interpolation import Interpolation
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
+from dfoattack.search_states import CmaState, ModelState, NelderMeadState, SubspaceState, VnsState
 from dfoattack.trials import Counters, Trials
 
 DISCOUNT = 0.7  # of earlier gains and costs in a credit
@@ -167,47 +167,14 @@ class CoverState:
 
 
 @dataclass(frozen=True)
-class ModelState:
-    """State of the model search; lengths in units of the scale.
-
-    Attributes
-    ----------
-    found : Interpolation or None   the interpolation set with its models; None: to be made
-    columns : int64 (m - 1,)        constraint columns that have a model
-    radius, resolution : float      trust-region radius and the resolution below it, resolution <= radius
-    seen : int                      history rows looked at
-    unit : float                    one length unit of the set, in units of the scale
-    plain : bool                    the basis of the set is diagonal
-    shaped : int                    history size when the basis was last adapted to the curvature
-    check : bool                    the last step disappointed: look at the geometry before the next one
-    ratio : float                   decrease found / promised by the last trust-region step
-    rested : int                    iteration in which the search has given way to the poll
-    failures : int                  designs in a row none of whose points could be evaluated
-    origin : int                    history row from which the pending step starts
-    margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
-    """
-
-    found: Interpolation | None
-    columns: IntArray
-    radius: float
-    resolution: float
-    seen: int
-    unit: float = 1.0
-    plain: bool = True
-    shaped: int = 0
-    check: bool = False
-    ratio: float = 1.0
-    rested: int = -1
-    failures: int = 0
-    origin: int = -1
-    margin: FloatArray | None = None
-
-
-@dataclass(frozen=True)
 class SearchStates:
     """What the searches remember, a field each; None before first use and after a restart."""
 
     model: ModelState | None = None
+    cma: CmaState | None = None
+    nelder_mead: NelderMeadState | None = None
+    vns: VnsState | None = None
+    subspace: SubspaceState | None = None
 
 
 NO_SEARCHES = SearchStates()

@@ -48,12 +48,16 @@ from dfoattack.state import (
     empty_cover,
 )
 from dfoattack.steps.attack import Attack
-from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.base import Outcome, Proposal, Search, Step
+from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.model import ModelSearch
+from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
 from dfoattack.steps.speculative import Speculative
+from dfoattack.steps.subspace import Subspace
+from dfoattack.steps.vns import VNS
 from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
@@ -73,7 +77,7 @@ class Schedule:
     @classmethod
     def default(cls, options: Options) -> Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
-        searches = Portfolio((ModelSearch(),))
+        searches = Portfolio(searches_of(options))
         return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), Covering()))
 
     @property
@@ -88,6 +92,18 @@ class Schedule:
     def arms(self) -> int:
         """Arms of the credit: the poll, then the searches."""
         return 1 + sum(len(step.searches) for step in self.steps if isinstance(step, Portfolio))
+
+
+def searches_of(options: Options) -> tuple[Search, ...]:
+    """The searches that the options ask for, in the order in which ties are broken."""
+    known: dict[str, Search] = {
+        "model": ModelSearch(),
+        "cma": CMA(),
+        "nelder-mead": NelderMead(),
+        "subspace": Subspace(),
+        "vns": VNS(),
+    }
+    return tuple(known[name] for name in options.searches)
 
 
 def make_setup(problem: Problem, options: Options, budget: float | None, f_target: float | None) -> Setup:

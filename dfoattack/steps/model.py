@@ -24,7 +24,8 @@ from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
 from dfoattack.kernels import mesh as mesh_kernels
 from dfoattack.kernels.trust_region import constrained_step, trust_step
-from dfoattack.state import ModelState, Setup, SolverState
+from dfoattack.search_states import ModelState
+from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
@@ -59,7 +60,7 @@ class ModelSearch(Search):
     enlarges = False
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if not setup.options.models or state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
+        if state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
             return False
         found = state.searches.model
         return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)

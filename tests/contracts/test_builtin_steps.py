@@ -9,7 +9,11 @@ import dfoattack as da
 from dfoattack import codec
 from dfoattack.solver import Solver
 from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.cma import CMA
+from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import PollCompletion
+from dfoattack.steps.subspace import Subspace
+from dfoattack.steps.vns import VNS
 from tests.integration.cases import mixed_problem, network_problem, sphere_problem
 from tests.integration.test_barriers import waves_problem
 
@@ -19,6 +23,7 @@ CASES = [
     for name, budget in (("network", 90), ("mixed", 120), ("sphere", 150), ("waves", 150))
     for options in ({}, {"poll": "2n", "block_size": 3, "covering_quota": 10})
 ]
+SEARCHES = (CMA(), NelderMead(), VNS(), Subspace(minimum=2))
 
 
 def check(step: Step, solver: Solver, proposal: Proposal) -> None:
@@ -52,7 +57,7 @@ def test_steps_keep_their_contract_along_a_run(name: str, budget: int, options: 
         if solver.problem.widths is not None:
             other.learn_widths(solver.problem.widths)
         view = Solver(other, options, budget=10**6).evaluator.view()
-        for step in solver.schedule.steps:
+        for step in (*solver.schedule.steps, *SEARCHES):
             first = step.propose(setup, state, np.random.Generator(np.random.PCG64(1)), view)
             again = step.propose(setup, state, np.random.Generator(np.random.PCG64(1)), view)
             check(step, solver, first)
@@ -65,6 +70,7 @@ def test_steps_keep_their_contract_along_a_run(name: str, budget: int, options: 
             assert nothing.pending is state.pending and nothing.counters == state.counters
             assert step.ends_iteration(setup, state, Outcome(first.memo, size, size)) is False
         assert codec.to_bytes(state) == before, "neither proposing nor updating changes the state they were given"
+    assert {"CMA", "Subspace"} <= proposed
     assert ({"Poll", "Attack"} if name == "network" else {"Poll", "Covering"}) <= proposed
     assert calls > 8
 

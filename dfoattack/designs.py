@@ -1,0 +1,67 @@
+"""Designs of points that fill the box: scrambled Sobol points and Latin hypercubes.
+
+After Owen (1998), "Scrambling Sobol' and Niederreiter-Xing points", and McKay, Beckman & Conover (1979), "A comparison of three methods
+for selecting values of input variables in the analysis of output from a computer code".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import qmc
+
+from dfoattack._typing import FloatArray
+from dfoattack.kernels import mesh
+from dfoattack.state import Setup
+
+__all__ = ["latin_hypercube", "sobol"]
+
+
+def sobol(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
+    """k scrambled Sobol points in the box, on the lattice, (k, n).
+
+    Parameters
+    ----------
+    k : int >= 0                   the first k of a block whose length is a power of two
+    around : float64 (n,)          centre for variables without two finite bounds (default: zero); they are drawn from a normal
+                                   distribution with a deviation of one unit or a tenth of |around|, whichever is larger, and clipped
+                                   to the bound they have
+
+    Notes
+    -----
+    Draws one integer and k * n normals. On a lattice points may coincide.
+    """
+    seed = int(rng.integers(2**63))
+    size = 1 << max(0, int(k - 1).bit_length())
+    unit = qmc.Sobol(setup.n, seed=seed).random(size)[:k] if setup.n else np.empty((k, 0))
+    return _placed(setup, rng, unit, around)
+
+
+def latin_hypercube(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
+    """k points in the box, on the lattice, one in each of k equal slices of every bounded variable, (k, n).
+
+    Parameters
+    ----------
+    k : int >= 0
+    around : float64 (n,)          as for `sobol`
+
+    Notes
+    -----
+    Draws k * n uniform numbers, n permutations and k * n normals. On a lattice points may coincide.
+    """
+    n = setup.n
+    unit = rng.random((k, n))
+    for i in range(n):
+        unit[:, i] = (rng.permutation(k) + unit[:, i]) / k
+    return _placed(setup, rng, unit, around)
+
+
+def _placed(setup: Setup, rng: np.random.Generator, unit: FloatArray, around: FloatArray | None) -> FloatArray:
+    """Points of the unit cube (k, n) spread over the box and rounded to the lattice."""
+    finite = np.isfinite(setup.lower) & np.isfinite(setup.upper)
+    centre = np.zeros(setup.n) if around is None else around
+    width = np.maximum(1.0, 0.1 * np.abs(centre))
+    X = centre + width * rng.standard_normal(unit.shape)
+    X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
+    out = np.empty_like(X)
+    mesh.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+    return out

@@ -1,0 +1,161 @@
+"""CMA evolution strategy as a search: one generation a turn, restarts with large and small populations.
+
+After Hansen (2016), "The CMA evolution strategy: a tutorial"; restarts after Hansen (2009), "Benchmarking a BI-population CMA-ES on
+the BBOB-2009 function testbed"; injected points after Hansen (2011), "Injecting external solutions into CMA-ES"; granular variables
+after Hamano et al. (2022), "CMA-ES with margin". Constraints are ordered, not penalised.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfoattack._threads import single_thread
+from dfoattack._typing import FloatArray, IntArray
+from dfoattack._values import evolve
+from dfoattack.attacks.base import View
+from dfoattack.search_states import FIRST, LARGE, SMALL, CmaRestarts, CmaState, default_population
+from dfoattack.state import Setup, SolverState
+from dfoattack.steps import _cma
+from dfoattack.steps._fold import Fold
+from dfoattack.steps._order import FAILED, OBJECTIVE, better, level, order
+from dfoattack.steps.base import Outcome, Proposal, Search
+
+VARIABLES_MAX = 200  # beyond, the matrix costs more than it tells
+FAILURES_MAX = 20  # generations without a usable point that end a run
+IDLE_MAX = 10  # generations without a new point that end a run
+POPULATION_MAX = 4096
+SHRINK = 0.7  # of the step size after a generation without a usable point
+NEAR = 3.0  # a run away from the incumbent takes in outside points within so many expected lengths
+
+
+@dataclass(frozen=True)
+class CmaMemo:
+    """The run a generation belongs to, its steps Y (lam, n) as drawn and its points X (lam, n) as proposed."""
+
+    run: CmaState
+    Y: FloatArray
+    X: FloatArray
+
+
+class CMA(Search):
+    """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
+
+    The first run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a
+    doubled population or with a small one and a small step, whichever has spent less so far. Draws lam * n normals a turn, and n + 2
+    uniform numbers more where a run begins away from the incumbent.
+
+    Parameters
+    ----------
+    sigma : float        first standard deviation, in units of the mesh's scale (the first frame size)
+    wide : float         the same for restarts, which are to look at the whole box
+    population : float   multiplier of 4 + floor(3 ln n)
+    restarts : bool      False: no turn makes sense after convergence, until the incumbent has moved by another step
+    """
+
+    name = "cma"
+
+    def __init__(self, sigma: float = 1.0, wide: float = 2.0, population: float = 1.0, restarts: bool = True) -> None:
+        self.sigma, self.wide, self.population, self.restarts = sigma, wide, population, restarts
+
+    def ready(self, setup: Setup, state: SolverState) -> bool:
+        if not 1 <= setup.n <= VARIABLES_MAX or state.mesh is None or state.centre < 0:
+            return False
+        run = state.searches.cma
+        return run is None or not run.done or self.restarts or state.centre != run.best_row
+
+    def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
+        if not self.ready(setup, state):
+            return Proposal.nothing(setup.n)
+        run = state.searches.cma
+        if run is None or run.done:
+            run = self._next_run(setup, state, run, rng)
+        fold = Fold.of(setup, run.scale)
+        with single_thread():
+            Y = (rng.standard_normal((run.lam, setup.n)) * run.D) @ run.B.T
+        X = fold.points(run.mean + run.sigma * run.scale * run.stretch * Y)
+        return Proposal.around(X, state.history.X[state.centre], False, memo=CmaMemo(run, Y, X), opportunistic=False)
+
+    def _next_run(self, setup: Setup, state: SolverState, last: CmaState | None, rng: np.random.Generator) -> CmaState:
+        assert state.mesh is not None
+        scale, rows, centre = state.mesh.scale, state.history.size, state.centre
+        fold = Fold.of(setup, scale)
+        here = fold.preimage(state.history.X[centre])
+        base = max(4, round(self.population * default_population(setup.n)))
+        if last is None or not self.restarts:
+            run = CmaState.start(here, self.sigma, scale, base, begun=rows, best_row=centre)
+            return _cma.with_margin(run, setup.granularity)
+        succession, lam, shrink = next_restart(last, float(rng.random()), float(rng.random()))
+        unit = rng.random(setup.n)
+        finite = np.isfinite(fold.width)
+        low = np.where(finite, fold.low, here - 3.0 * self.wide * scale)
+        width = np.where(finite, fold.width, 6.0 * self.wide * scale)
+        mean, _ = fold.mirrored(low + unit * width)
+        run = CmaState.start(mean, self.wide * shrink, scale, lam, begun=rows, best_row=centre, restarts=succession)
+        return _cma.with_margin(run, setup.granularity)
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        memo = outcome.memo
+        if not isinstance(memo, CmaMemo):
+            return state
+        run, history = memo.run, state.history
+        rows = np.array([history.find(x) for x in memo.X], dtype=np.int64)
+        spent = evolve(run.restarts, spent=run.restarts.spent + outcome.last - outcome.first)
+        run = evolve(run, restarts=spent, idle=0 if outcome.last > outcome.first else run.idle + 1)
+        if (rows >= 0).all():  # else the budget has ended within the generation
+            with single_thread():
+                run = self._adapted(setup, state, run, memo, rows)
+        done = run.done or run.idle >= IDLE_MAX or run.restarts.spent >= run.restarts.limit
+        return evolve(state, searches=evolve(state.searches, cma=evolve(run, done=done)))
+
+    def _adapted(self, setup: Setup, state: SolverState, run: CmaState, memo: CmaMemo, rows: IntArray) -> CmaState:
+        history, fold = state.history, Fold.of(setup, run.scale)
+        Z = _cma.white(run, memo.Y)
+        ranks = order(history, rows, (Z * Z).sum(axis=1))
+        kind, best = level(history, int(rows[ranks[0]]))
+        if kind == FAILED:
+            failures = run.failures + 1
+            return evolve(run, sigma=SHRINK * run.sigma, failures=failures, done=failures >= FAILURES_MAX)
+        Y = memo.Y[ranks]
+        if state.centre in rows:
+            run = evolve(run, best_row=state.centre)
+        elif state.centre != run.best_row and state.centre >= run.begun:
+            # An infeasible incumbent may lead the poll for its objective alone; here it counts only where the order says so.
+            if better(history, state.centre, int(rows[ranks[0]])):
+                Y = self._injected(state, run, Y, fold)
+            run = evolve(run, best_row=state.centre)
+        levels = [level(history, int(r)) for r in rows[ranks]]
+        values = np.array([value if k == kind else np.inf for k, value in levels])
+        run = _cma.updated(evolve(run, failures=0), Y, fold)
+        run = _cma.traced(run, kind, best, float(values[values.shape[0] // 2]))
+        f_best = float(history.buffer.F[state.best_feas]) if kind == OBJECTIVE and state.best_feas >= 0 else -math.inf
+        done = _cma.finished(run, values, state.barrier.f_scale, f_best, setup.granularity == 0.0)
+        return evolve(run, done=done)
+
+    @staticmethod
+    def _injected(state: SolverState, run: CmaState, Y: FloatArray, fold: Fold) -> FloatArray:
+        """Ranked steps with the incumbent, which another step has found, in front of them; its step is no longer than usual."""
+        n = Y.shape[1]
+        y = (fold.preimage(state.history.X[state.centre]) - run.mean) / (run.sigma * run.scale * run.stretch)
+        length = float(np.linalg.norm(_cma.white(run, y)))
+        longest = math.sqrt(n) + 2.0 * n / (n + 2.0)
+        if not math.isfinite(length) or (run.restarts.regime != FIRST and length > NEAR * longest):
+            return Y
+        return np.vstack([y * min(1.0, longest / max(length, 1e-300)), Y[:-1]])
+
+
+def next_restart(last: CmaState, u: float, v: float) -> tuple[CmaRestarts, int, float]:
+    """Regime after the run `last`, its population, and a factor for its first step size; u, v in [0, 1) are random."""
+    old = last.restarts
+    large = old.large + (old.spent if old.regime == LARGE else 0.0)
+    small = old.small + (old.spent if old.regime == SMALL else 0.0)
+    if large <= small:
+        doublings = old.doublings + 1
+        lam = min(POPULATION_MAX, old.base * 2**doublings)
+        return CmaRestarts(LARGE, doublings, old.base, large, small), lam, 1.0
+    ratio = 0.5 * min(POPULATION_MAX, old.base * 2**old.doublings) / old.base
+    lam = max(4, int(old.base * ratio ** (u * u)))
+    limit = max(0.5 * (old.spent if old.regime == LARGE else large), 10.0 * lam)
+    return CmaRestarts(SMALL, old.doublings, old.base, large, small, limit=limit), lam, 10.0 ** (-2.0 * v)
