@@ -39,7 +39,7 @@ class Options:
     frame_size_min: float = _option(1e-9, "convergence: largest frame size / first frame size, in (0, 1)")
     speculative: bool = _option(True, "try further along a successful step")
     searches: tuple[str, ...] = _option(
-        ("model", "cma", "nelder-mead", "subspace", "vns"),
+        ("model", "cma", "subspace"),
         "searches among which the credit chooses: 'model', 'cma', 'nelder-mead', 'subspace', 'vns'; (): poll and covering alone",
     )
     covering: bool = _option(True, "covering trials after failed polls, and the quota before a run may converge")

@@ -13,7 +13,7 @@ from dfoattack.cache import History
 from dfoattack.kernels import covering, mesh
 from dfoattack.state import Setup
 
-RESTART_CANDIDATES = 256
+RESTART_CANDIDATES = 16
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 

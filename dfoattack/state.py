@@ -201,6 +201,7 @@ class LocalRun:
     frame : float           last frame size, scaled
     window, trials : int    last window of uniform covering trials round its incumbent and their number (0: no statement)
     exhausted : bool        every lattice point of the ball round its incumbent was evaluated
+    kind : str              of restart, see `restarts`
     """
 
     start: int
@@ -211,6 +212,7 @@ class LocalRun:
     window: int
     trials: int
     exhausted: bool
+    kind: str = "first"
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,9 @@ class SolverState:
     attack, cover, searches :        states of the steps that keep one
     credit : Credit                  what poll and searches have earned
     turn : int                       arm of the search that goes on, 0 if the credit decides
+    spell : float                    cost of its turns since its last success
+    explore : bool                   this local run belongs to the population search until that has contracted
+    kind : str                       how the present local run began, see `restarts`
     best_feas, best_inf : int        best rows over all local runs, -1 if none
     queue : float64 (q, n)           start points still to be evaluated
     drawn : int                      points of the start design drawn so far
@@ -254,6 +259,9 @@ class SolverState:
     searches: SearchStates = NO_SEARCHES
     credit: Credit = NO_CREDITS
     turn: int = 0
+    spell: float = 0.0
+    explore: bool = False
+    kind: str = "first"
     iteration: int = 0
     stage: int = 0
     success: int = 0

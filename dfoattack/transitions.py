@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack import credit, starts
+from dfoattack import credit, restarts, starts
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
@@ -38,11 +38,11 @@ from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
 from dfoattack.state import (
-    NO_SEARCHES,
     AttackState,
     LocalRun,
     Pending,
     RngState,
+    SearchStates,
     Setup,
     SolverState,
     empty_cover,
@@ -474,7 +474,11 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         floored = at_end and not state.refine
         mesh = mesh if floored else _refined(state, mesh, x)
     state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
-    done = state.cover.since >= setup.quota or state.cover.exhausted
+    if restarts.hopeless(setup, state):
+        return _restart(setup, state, rng)
+    # The quota backs what is said about the answer; a run that ends elsewhere needs none.
+    leads = state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= state.barrier.start
+    done = not leads or state.cover.since >= setup.quota or state.cover.exhausted
     return _restart(setup, state, rng) if floored and done else state
 
 
@@ -500,21 +504,23 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         window=cover.window,
         trials=trials,
         exhausted=cover.exhausted,
+        kind=state.kind,
     )
     state = evolve(state, runs=(*state.runs, run))
     if not setup.options.restarts or not math.isfinite(setup.budget):
         return evolve(state, stop=StopReason.FRAME)
-    scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-    queue = starts.restart_point(setup, rng, state.history, scale)
-    if not queue.shape[0]:
+    restart = restarts.next_restart(setup, state, rng)
+    if not restart.queue.shape[0]:
         return evolve(state, stop=_lattice_or_frame(setup, state))
     return evolve(
         state,
-        queue=queue,
+        queue=restart.queue,
+        kind=restart.kind,
+        explore=restart.kind == restarts.POPULATION,
         barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
         attack=AttackState(setup.options.attack_radius_init),
         cover=evolve(empty_cover(setup.n), window=state.cover.window),
-        searches=NO_SEARCHES,
+        searches=SearchStates(cma=state.searches.cma),
         credit=credit.Credit(),
         turn=0,
         floored=False,

@@ -114,7 +114,7 @@ class Search(Step):
     local run clears it.
     """
 
-    enlarges = True
+    hope = 0.05  # rate expected before it is known, in units of the mean rate; the poll's is 0.15
 
     @abstractmethod
     def ready(self, setup: Setup, state: SolverState) -> bool:

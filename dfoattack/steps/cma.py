@@ -27,6 +27,7 @@ VARIABLES_MAX = 200  # beyond, the matrix costs more than it tells
 FAILURES_MAX = 20  # generations without a usable point that end a run
 IDLE_MAX = 10  # generations without a new point that end a run
 POPULATION_MAX = 4096
+EXPLORED = 0.02  # of the first step size of a restart: then the population has found its basin
 SHRINK = 0.7  # of the step size after a generation without a usable point
 NEAR = 3.0  # a run away from the incumbent takes in outside points within so many expected lengths
 
@@ -70,7 +71,7 @@ class CMA(Search):
         if not self.ready(setup, state):
             return Proposal.nothing(setup.n)
         run = state.searches.cma
-        if run is None or run.done:
+        if run is None or run.done or run.begun < state.barrier.start:
             run = self._next_run(setup, state, run, rng)
         fold = Fold.of(setup, run.scale)
         with single_thread():
@@ -88,6 +89,9 @@ class CMA(Search):
             run = CmaState.start(here, self.sigma, scale, base, begun=rows, best_row=centre)
             return _cma.with_margin(run, setup.granularity)
         succession, lam, shrink = next_restart(last, float(rng.random()), float(rng.random()))
+        if state.barrier.start > last.begun:  # this local run is its own: it has begun where it is to begin
+            run = CmaState.start(here, self.wide * shrink, scale, lam, begun=rows, best_row=centre, restarts=succession)
+            return _cma.with_margin(run, setup.granularity)
         unit = rng.random(setup.n)
         finite = np.isfinite(fold.width)
         low = np.where(finite, fold.low, here - 3.0 * self.wide * scale)
@@ -108,7 +112,9 @@ class CMA(Search):
             with single_thread():
                 run = self._adapted(setup, state, run, memo, rows)
         done = run.done or run.idle >= IDLE_MAX or run.restarts.spent >= run.restarts.limit
-        return evolve(state, searches=evolve(state.searches, cma=evolve(run, done=done)))
+        contracted = run.sigma * float(run.D.max()) <= EXPLORED * self.wide
+        explore = state.explore and not done and not contracted
+        return evolve(state, searches=evolve(state.searches, cma=evolve(run, done=done)), explore=explore)
 
     def _adapted(self, setup: Setup, state: SolverState, run: CmaState, memo: CmaMemo, rows: IntArray) -> CmaState:
         history, fold = state.history, Fold.of(setup, run.scale)

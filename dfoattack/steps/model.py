@@ -57,7 +57,7 @@ class ModelSearch(Search):
     """
 
     name = "model"
-    enlarges = False
+    hope = 1.0
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
         if state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
@@ -147,10 +147,18 @@ class _Turn:
         """The state of the search, brought up to date with what other steps have evaluated."""
         state, model = self.state, self.state.searches.model
         if model is None:
-            return ModelState(None, _columns(state), 1.0, 1.0, self.history.size)
+            radius = self._first_radius()
+            return ModelState(None, _columns(state), radius, radius, self.history.size)
         if model.found is None or model.seen == self.history.size and self.row in model.found.rows:
             return model
         return self._absorbed(model)
+
+    def _first_radius(self) -> float:
+        """One frame; where a population has contracted in this local run, its extent."""
+        run = self.state.searches.cma
+        if run is None or run.begun < self.state.barrier.start or self.state.kind != "population":
+            return 1.0
+        return min(1.0, max(2.0 * run.sigma * float(run.D.max()), 1e-4))
 
     def _in_units(self, model: ModelState, length: float) -> float:
         return length / model.unit

@@ -13,7 +13,9 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search, Step
+from dfoattack.steps.cma import CMA
 
+SPELL = 2.0  # times n + 1: cost without success after which a search that wants to go on must stand in line again
 SEARCH_FLOOR = 0.02  # least share of every search that is ready
 
 
@@ -36,12 +38,15 @@ class Portfolio(Step):
 
     def __init__(self, searches: Sequence[Search]) -> None:
         self.searches = tuple(searches)
+        self.population = next((i for i, search in enumerate(searches, 1) if isinstance(search, CMA)), 0)
         self.floors = (credit.POLL_FLOOR, *(SEARCH_FLOOR for _ in searches))
-        self.hopes = (credit.POLL_HOPE, *(1.0 for _ in searches))
+        self.hopes = (credit.POLL_HOPE, *(search.hope for search in searches))
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         ready = [not state.floored, *(search.ready(setup, state) for search in self.searches)]
-        if state.turn > 0 and ready[state.turn]:
+        if state.explore and self.population > 0:
+            arm = self.population
+        elif state.turn > 0 and ready[state.turn]:
             arm = state.turn
         else:
             arm = credit.choose(state.credit, ready, self.floors, self.hopes, setup.n)
@@ -57,9 +62,10 @@ class Portfolio(Step):
         search = self.searches[chosen.arm - 1]
         inner = evolve(outcome, memo=chosen.memo)
         state = search.update(setup, state, inner)
-        turn = chosen.arm if search.continues(setup, state, inner) else 0
+        spell = 0.0 if outcome.improved else (state.spell if state.turn == chosen.arm else 0.0) + max(outcome.cost, 1.0)
+        turn = chosen.arm if spell <= SPELL * (setup.n + 1) and search.continues(setup, state, inner) else 0
         earned = credit.earned(state.credit, len(self.floors), chosen.arm, outcome.gain, outcome.cost, setup.n)
-        return evolve(state, credit=earned, turn=turn)
+        return evolve(state, credit=earned, turn=turn, spell=spell)
 
     def repeats(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
         return outcome.memo is not None

@@ -1,0 +1,77 @@
+"""Restarts: what becomes of the budget that is left when a local run has converged, or when it cannot catch up any more.
+
+Three kinds take turns, the one that has spent least (weighted) next: a run of the population search with growing populations from a
+random point (after Hansen 2009, BIPOP-CMA-ES), a local run far from all evaluated points, and a local run from a shaken incumbent
+(variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfoattack import starts
+from dfoattack._typing import FloatArray
+from dfoattack.kernels import mesh as kernels
+from dfoattack.state import Setup, SolverState
+
+FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
+WEIGHTS = {POPULATION: 1.0, FAR: 1.0, SHAKE: 1.0}
+LOOK_BACK = 3.0  # times n + 1: evaluations over which the progress of a run is measured
+YOUNG = 6.0  # times n + 1: evaluations every run may spend
+PATIENCE = 10.0  # times the recent progress: what a run may still be expected to gain
+SHAKES = 6  # shakes of growing size before the first size comes again
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Kind of the next local run and where it starts, (k, n); k = 0 if no point is left."""
+
+    kind: str
+    queue: FloatArray
+
+
+def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Restart:
+    """Which kind of run comes next, and its start point. Draws from rng."""
+    spent = dict.fromkeys(WEIGHTS, 0.0)
+    for run in state.runs:
+        if run.kind in spent:
+            spent[run.kind] += run.end - run.start
+    kinds = [kind for kind in WEIGHTS if kind != POPULATION or "cma" in setup.options.searches]
+    kind = min(kinds, key=lambda name: spent[name] / WEIGHTS[name])
+    scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
+    if kind == SHAKE:
+        point = _shaken(setup, state, rng, scale)
+        if point.shape[0]:
+            return Restart(kind, point)
+    return Restart(kind, starts.restart_point(setup, rng, state.history, scale))
+
+
+def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: FloatArray) -> FloatArray:
+    best = state.best_feas if state.best_feas >= 0 else state.best_inf
+    if best < 0:
+        return np.empty((0, setup.n))
+    size = 1 + sum(run.kind == SHAKE for run in state.runs) % SHAKES
+    d = rng.standard_normal(setup.n)
+    x, out = state.history.X[best] + size * scale * d / np.abs(d).max(), np.empty((1, setup.n))
+    kernels.snap(x[None, :], setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+    return out if state.history.find(out[0]) < 0 else np.empty((0, setup.n))
+
+
+def hopeless(setup: Setup, state: SolverState) -> bool:
+    """Whether the present run, at its recent pace, will not reach the best value of the runs before it."""
+    begin, size = state.barrier.start, state.history.size
+    if not state.runs or state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= begin or state.explore:
+        return False
+    n = setup.n
+    if size - begin < YOUNG * (n + 1):
+        return False
+    buffer = state.history.buffer
+    past = slice(begin, max(begin + 1, size - int(LOOK_BACK * (n + 1))))
+    feasible = buffer.F[past][buffer.H[past] == 0.0]
+    before = float(feasible.min()) if feasible.size else math.inf
+    now = float(buffer.F[state.barrier.feas])
+    best = float(buffer.F[state.best_feas])
+    return math.isfinite(before) and now - PATIENCE * (before - now) > best
