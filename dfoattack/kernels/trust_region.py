@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dfoattack._typing import FloatArray
+from dfoattack._typing import BoolArray, FloatArray
 from dfoattack.kernels._jit import kernel
 
 __all__ = ["augmented", "constrained_step", "trust_step"]
@@ -139,7 +139,7 @@ def trust_step(
 def _along_arcs(
     H: FloatArray,
     grad: FloatArray,
-    free: FloatArray,
+    free: BoolArray,
     lower: FloatArray,
     upper: FloatArray,
     d: FloatArray,
@@ -151,7 +151,7 @@ def _along_arcs(
     Notes
     -----
     d(t) = cos t d + sin t s with s orthogonal to d in the plane of d and the gradient; H d comes from differences of gradients.
-    Source: after Powell 2009, section 3. Twin: part of tests/kernels/naive.py::trust_step.
+    Source: after Powell 2009, section 3. Twin: tests/kernels/naive.py::_along_arcs.
     """
     n = d.shape[0]
     total = 0.0
@@ -234,7 +234,7 @@ def augmented(
     c: FloatArray,
     g: FloatArray,
     H: FloatArray,
-    equality: FloatArray,
+    equality: BoolArray,
     multipliers: FloatArray,
     penalty: float,
     s: FloatArray,
@@ -302,7 +302,7 @@ def constrained_step(
     c: FloatArray,
     g: FloatArray,
     H: FloatArray,
-    equality: FloatArray,
+    equality: BoolArray,
     lower: FloatArray,
     upper: FloatArray,
     radius: float,
@@ -398,7 +398,7 @@ def _local_step(
 ) -> float:
     """Step of the quadratic (grad, B) at s inside ball and box and, coordinate by coordinate, at most `reach` away.
 
-    Source: part of `constrained_step`. Twin: part of tests/kernels/naive.py::constrained_step.
+    Source: part of `constrained_step`. Twin: tests/kernels/naive.py::_local_step.
     """
     n = s.shape[0]
     low = np.empty(n)

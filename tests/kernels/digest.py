@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack.kernels import barrier, cone, covering, directions, mesh
+from dfoattack.kernels import barrier, cone, covering, directions, interpolation, mesh, trust_region
 
 SIZES = (1, 2, 3, 7, 13)
 
@@ -113,6 +113,51 @@ def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     call(barrier.add_square, 1.0, float(rng.random()))
 
 
+def _interpolation(call: Record, rng: np.random.Generator, n: int) -> None:
+    S = np.vstack([np.zeros(n), np.eye(n), -np.eye(n)]) + 0.1 * rng.standard_normal((2 * n + 1, n))
+    p = 2 * n + 1
+    inverse = np.linalg.inv(_system(S))
+    c, g, H = rng.standard_normal(2), rng.standard_normal((2, n)), rng.standard_normal((2, n, n))
+    for t in range(p):
+        w, Hw, sigma = np.empty(p + 1 + n), np.empty(p + 1 + n), np.empty(p)
+        s = rng.uniform(-1.0, 1.0, n)
+        call(interpolation.system_row, S, s, w)
+        beta = call(interpolation.replacement_weights, inverse, w, float(s @ s), p, Hw, sigma)
+        call(interpolation.append_inverse, inverse, Hw, beta, p, np.empty((p + 2 + n, p + 2 + n)))
+        if abs(sigma[t]) > 1e-3:
+            call(interpolation.replace_inverse, inverse, Hw, beta, t)
+            S[t] = s
+        call(interpolation.update_models, np.ascontiguousarray(inverse[:, t]), rng.standard_normal(2), S, c, g, H)
+        call(interpolation.model_values, c, g, H, s, np.empty(2))
+
+
+def _system(S: np.ndarray) -> np.ndarray:
+    p, n = S.shape
+    W = np.zeros((p + 1 + n, p + 1 + n))
+    W[:p, :p], W[:p, p], W[p, :p], W[:p, p + 1 :], W[p + 1 :, :p] = 0.5 * (S @ S.T) ** 2, 1.0, 1.0, S, S.T
+    return W
+
+
+def _trust_region(call: Record, rng: np.random.Generator, n: int) -> None:
+    for radius in (1e-6, 0.5, 1.0, 1e3):
+        H = rng.standard_normal((3, n, n))
+        H = H + H.swapaxes(1, 2)
+        g, c = rng.standard_normal((3, n)), np.array([0.0, -0.1, 0.05])
+        lower, upper = -radius * rng.choice([0.0, 0.3, np.inf], n), radius * rng.choice([0.1, 0.6, np.inf], n)
+        d = np.empty(n)
+        call(trust_region.trust_step, g[0], H[0], np.zeros(n), lower, upper, radius, d)
+        call(trust_region._local_step, g[1], H[1], d, lower, upper, radius, 0.1 * radius, np.empty(n))
+        d = rng.standard_normal(n)
+        free = np.arange(n) % 3 != 1
+        call(trust_region._along_arcs, H[0], g[0].copy(), free, d - 0.1, d + 0.7, d, np.zeros(n), np.zeros(n))
+        equality, multipliers = np.array([False, False, n % 2 == 0]), np.array([0.0, 0.5, 0.1])
+        call(
+            trust_region.augmented,
+            c, g, H, equality, multipliers, 10.0, d, np.empty(3), np.empty(n), np.empty((n, n)),
+        )  # fmt: skip
+        call(trust_region.constrained_step, c, g, H, equality, lower, upper, radius, multipliers, np.empty(n))
+
+
 def digest() -> dict[str, str]:
     """Hash of all answers by kernel name."""
     call = Record()
@@ -122,6 +167,8 @@ def digest() -> dict[str, str]:
         _mesh(call, rng, n)
         _covering(call, rng, n)
         _barrier(call, rng, n)
+        _interpolation(call, rng, n)
+        _trust_region(call, rng, n)
     return {name: record.hexdigest() for name, record in sorted(call.hashes.items())}
 
 
