@@ -146,6 +146,7 @@ def rebased(found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: Fl
     """
     S = (found.S - s) @ shrink.T
     H = stretch.T @ found.H @ stretch
+    H = 0.5 * (H + H.swapaxes(1, 2))
     return interpolate(found.rows, S, values, found.point(s), found.basis @ stretch, shrink @ found.back, H)
 
 
