@@ -497,9 +497,11 @@ def _columns(state: SolverState) -> IntArray:
 def _shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
     """A change of basis of determinant one that goes half the way to equal curvatures, and its inverse; the identity if they are."""
     n = H.shape[0]
-    if not np.isfinite(H).all():
+    most = float(np.abs(H).max())
+    if not 0.0 < most < math.inf:
         return np.eye(n), np.eye(n)
-    curvature, axes = np.linalg.eigh(H)
+    # A power of two, so that the basis does not depend on the unit of the objective, not even by round-off.
+    curvature, axes = np.linalg.eigh(np.ldexp(H, -math.frexp(most)[1]))
     size = np.abs(curvature)
     size = np.maximum(size, size.max() * 1e-4)
     if size.max() <= ROUND * size.min() or not size.max() > 0.0:
