@@ -19,7 +19,6 @@ from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
-from dfoattack.barrier import poll_centres
 from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
 from dfoattack.kernels import mesh as mesh_kernels
@@ -29,7 +28,7 @@ from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
-COLUMNS_MAX = 30  # constraint columns modelled; the most violated or nearest to being active ones
+COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
 POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
@@ -90,8 +89,12 @@ class ModelSearch(Search):
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
-    row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-    return row
+    """The feasible incumbent; as long as there is none, the least infeasible point of the run."""
+    barrier = state.barrier
+    if barrier.feas >= 0 or barrier.inf < 0:
+        return state.centre
+    H = state.history.buffer.H[barrier.start : state.history.size]
+    return barrier.start + int(np.argmin(H))
 
 
 class _Turn:
@@ -118,7 +121,8 @@ class _Turn:
             s_centre = found.place(self.x)
             radius = self._in_units(model, model.radius)
             if not model.check:
-                step, predicted = self._trust(model, found, s_centre, radius)
+                step, predicted, penalty = self._trust(model, found, s_centre, radius)
+                model = evolve(model, penalty=penalty)
                 length = float(np.sqrt(step @ step)) * model.unit
                 if length >= 0.5 * model.resolution:
                     asked = evolve(model, origin=self.row)
@@ -148,7 +152,9 @@ class _Turn:
         state, model = self.state, self.state.searches.model
         if model is None:
             radius = self._first_radius()
-            return ModelState(None, _columns(state), radius, radius, self.history.size)
+            columns = _columns(state)
+            nothing = np.zeros(columns.shape[0])
+            return ModelState(None, columns, radius, radius, self.history.size, margin=nothing, penalty=nothing)
         if model.found is None or model.seen == self.history.size and self.row in model.found.rows:
             return model
         return self._absorbed(model)
@@ -200,20 +206,25 @@ class _Turn:
 
     def _trust(
         self, model: ModelState, found: Interpolation, s: FloatArray, radius: float
-    ) -> tuple[FloatArray, float]:
-        """Step from s (n,), and the decrease of the merit it promises."""
+    ) -> tuple[FloatArray, float, FloatArray]:
+        """Step from s (n,), the decrease of the merit it promises, and the weights of the violations in the merit."""
         slopes = found.g + found.H @ s
         if not model.columns.shape[0]:
-            return self._minimised(model, found, s, slopes[0], found.H[0], radius)
+            step, decrease = self._minimised(model, found, s, slopes[0], found.H[0], radius)
+            return step, decrease, model.penalty
         c = found.values(s) + found.offset
         change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.sqrt((found.H**2).sum(axis=(1, 2))) * radius**2
         change[change <= 0.0] = 1.0
-        margin = np.concatenate([[0.0], model.margin if model.margin is not None else np.zeros(c.shape[0] - 1)])
-        c = (c + margin) / change
-        c[0] = 0.0
+        scaled = (c + np.concatenate([[0.0], model.margin])) / change
+        scaled[0] = 0.0
         slopes, H = slopes * (radius / change)[:, None], found.H * (radius**2 / change)[:, None, None]
-        step = self._constrained(model, found, s, c, slopes, H, radius)
-        return step, 0.0
+        step, multipliers = self._constrained(model, found, s, scaled, slopes, H, radius)
+        penalty = np.maximum(model.penalty * 0.9, 2.0 * multipliers[1 : c.shape[0]] * change[0] / change[1:])
+        there = found.values(s + step) + found.offset
+        gain, relief = c[0] - there[0], float(np.sum(change[0] / change[1:] * (np.maximum(c[1:], 0.0) - np.maximum(there[1:], 0.0))))
+        if relief > 0.0 and gain + float(penalty @ (np.maximum(c[1:], 0.0) - np.maximum(there[1:], 0.0))) < 0.0:
+            penalty = penalty - gain / relief * 2.0 * change[0] / change[1:]  # less violation must pay
+        return step, float(_merit(c, penalty) - _merit(there, penalty)), penalty
 
     def _minimised(
         self, model: ModelState, found: Interpolation, s: FloatArray, g: FloatArray, H: FloatArray, radius: float
@@ -230,7 +241,7 @@ class _Turn:
         if np.all(x >= self.setup.lower) and np.all(x <= self.setup.upper):
             return step, decrease
         size = float(np.sqrt(g @ g)) * radius + 0.5 * float(np.sqrt((H * H).sum())) * radius**2 or 1.0
-        step = self._constrained(model, found, s, np.zeros(1), g[None, :] * (radius / size), H[None, :, :] * (radius**2 / size), radius)
+        step, _ = self._constrained(model, found, s, np.zeros(1), g[None, :] * (radius / size), H[None, :, :] * (radius**2 / size), radius)
         return step, float(-(g @ step + 0.5 * step @ H @ step))
 
     def _constrained(
@@ -242,8 +253,8 @@ class _Turn:
         g: FloatArray,
         H: FloatArray,
         radius: float,
-    ) -> FloatArray:
-        """Minimiser of model 0 subject to the other models <= 0, all in units of the radius, and the bounds."""
+    ) -> tuple[FloatArray, FloatArray]:
+        """Minimiser, and multipliers, of model 0 subject to the other models <= 0, all in units of the radius, and the bounds."""
         n = self.n
         lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
         if model.plain:
@@ -255,9 +266,10 @@ class _Turn:
             H = np.concatenate([H, np.zeros((b.shape[0], n, n))])
         m = c.shape[0]
         step = np.empty(n)
-        constrained_step(c, g, H, np.zeros(m, dtype=bool), lower, upper, 1.0, np.zeros(m), step)
+        multipliers = np.zeros(m)
+        constrained_step(c, g, H, np.zeros(m, dtype=bool), lower, upper, 1.0, multipliers, step)
         x = np.clip(found.point(s + radius * step), self.setup.lower, self.setup.upper)
-        return found.place(x) - s
+        return found.place(x) - s, multipliers
 
     def _geometry(self, model: ModelState, found: Interpolation, t: int, s: FloatArray, radius: float) -> FloatArray:
         """A point near s at which the Lagrange function of point t is large in size."""
@@ -444,7 +456,10 @@ class _Turn:
         if radius <= 1.5 * model.resolution:
             radius = model.resolution
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1)
-        model = self._with(model, row, force=improved)
+        if model.columns.shape[0] and self.history.status[row] == 0:
+            over = np.maximum(self._values(model, np.array([row]))[0][1:], 0.0)
+            model = evolve(model, margin=np.where(over > 0.0, 0.5 * over, 0.3 * model.margin))
+        model = self._with(model, row, force=improved or row == self.row)
         return self._settled(model)
 
     def _ratio(self, plan: Plan, row: int) -> float:
@@ -457,10 +472,11 @@ class _Turn:
         s = before.place(self.history.X[row])
         promised = before.values(s)
         origin = before.values(before.place(self._origin(plan)))
-        if not plan.state.columns.shape[0]:
-            gain, hope = origin[0] - values[0], origin[0] - promised[0]
-            return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
-        return 1.0
+        penalty = plan.state.penalty
+        offset = before.offset
+        gain = _merit(origin + offset, penalty) - _merit(values + offset, penalty)
+        hope = _merit(origin + offset, penalty) - _merit(promised + offset, penalty)
+        return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
 
     def _origin(self, plan: Plan) -> FloatArray:
         return self.history.X[plan.state.origin] if plan.state.origin >= 0 else self.x
@@ -480,6 +496,11 @@ def _independent(S: FloatArray, n: int, threshold: float = 0.1) -> tuple[list[in
             chosen.append(i)
             basis = np.vstack([basis, rest / size])
     return chosen, basis
+
+
+def _merit(values: FloatArray, penalty: FloatArray) -> float:
+    """Objective and weighted violations; values (m,) without offset removed, penalty (m - 1,)."""
+    return float(values[0] + penalty @ np.maximum(values[1:], 0.0))
 
 
 def _columns(state: SolverState) -> IntArray:
