@@ -33,6 +33,8 @@ POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
+MARGIN_MAX = 0.1  # of what a constraint changes in the trust region
+MULTIPLIER_MAX = 1e3
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
 ABSORB_MAX = 64  # points of other steps looked at in one call
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
@@ -215,15 +217,13 @@ class _Turn:
         c = found.values(s) + found.offset
         change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.sqrt((found.H**2).sum(axis=(1, 2))) * radius**2
         change[change <= 0.0] = 1.0
-        scaled = (c + np.concatenate([[0.0], model.margin])) / change
+        scaled = c / change
+        scaled[1:] += np.minimum(model.margin / change[1:], MARGIN_MAX)
         scaled[0] = 0.0
         slopes, H = slopes * (radius / change)[:, None], found.H * (radius**2 / change)[:, None, None]
         step, multipliers = self._constrained(model, found, s, scaled, slopes, H, radius)
-        penalty = np.maximum(model.penalty * 0.9, 2.0 * multipliers[1 : c.shape[0]] * change[0] / change[1:])
+        penalty = 2.0 * np.minimum(multipliers[1 : c.shape[0]], MULTIPLIER_MAX) * change[0] / change[1:]
         there = found.values(s + step) + found.offset
-        gain, relief = c[0] - there[0], float(np.sum(change[0] / change[1:] * (np.maximum(c[1:], 0.0) - np.maximum(there[1:], 0.0))))
-        if relief > 0.0 and gain + float(penalty @ (np.maximum(c[1:], 0.0) - np.maximum(there[1:], 0.0))) < 0.0:
-            penalty = penalty - gain / relief * 2.0 * change[0] / change[1:]  # less violation must pay
         return step, float(_merit(c, penalty) - _merit(there, penalty)), penalty
 
     def _minimised(
@@ -458,7 +458,7 @@ class _Turn:
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1)
         if model.columns.shape[0] and self.history.status[row] == 0:
             over = np.maximum(self._values(model, np.array([row]))[0][1:], 0.0)
-            model = evolve(model, margin=np.where(over > 0.0, 0.5 * over, 0.3 * model.margin))
+            model = evolve(model, margin=np.where(over > 0.0, 0.1 * over * min(1.0, model.radius / length) ** 2, 0.3 * model.margin))
         model = self._with(model, row, force=improved or row == self.row)
         return self._settled(model)
 
@@ -472,11 +472,17 @@ class _Turn:
         s = before.place(self.history.X[row])
         promised = before.values(s)
         origin = before.values(before.place(self._origin(plan)))
-        penalty = plan.state.penalty
+        if not plan.state.columns.shape[0]:
+            gain, hope = origin[0] - values[0], origin[0] - promised[0]
+            return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
+        # With constraints the question is how well the models told what would happen, to the objective and to every violation.
+        weights = np.concatenate([[1.0], plan.state.penalty])
         offset = before.offset
-        gain = _merit(origin + offset, penalty) - _merit(values + offset, penalty)
-        hope = _merit(origin + offset, penalty) - _merit(promised + offset, penalty)
-        return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
+        over = [np.maximum(v + offset, 0.0) for v in (origin, values, promised)]
+        for part, v in zip(over, (origin, values, promised), strict=True):
+            part[0] = v[0]
+        error, change = float(weights @ np.abs(over[1] - over[2])), float(weights @ np.abs(over[2] - over[0]))
+        return 1.0 - error / change if change > 0.0 and np.isfinite(error) else -1.0
 
     def _origin(self, plan: Plan) -> FloatArray:
         return self.history.X[plan.state.origin] if plan.state.origin >= 0 else self.x
