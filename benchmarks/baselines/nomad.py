@@ -48,6 +48,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
             crashes += 1
             counter.note(f"PyNomad ended its process with exit status {code}")
             if crashes == _CRASHES:
+                counter.fail(f"PyNomad ended its process {crashes} times, at last with exit status {code}")
                 raise LimitReached
 
     return run_restarted(counter, seed, local)

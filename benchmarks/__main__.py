@@ -1,0 +1,95 @@
+"""`python -m benchmarks run | report | compare`: the arena's command line."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import baselines, machine
+from benchmarks.arena.cells import cells_of
+from benchmarks.arena.process import Limits
+from benchmarks.arena.progress import Progress
+from benchmarks.arena.runner import run_all
+from benchmarks.arena.store import Store
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status: 0, 1 if a run failed, 2 for bad arguments, 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.call(arguments))
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Solvers beside each other on suites.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_run(commands.add_parser("run", help="run solvers on a suite; goes on where an earlier call stopped"))
+    return parser
+
+
+def _add_run(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(call=_run)
+    p.add_argument("suite", help="a name of benchmarks.suites, or package.module:function")
+    p.add_argument(
+        "--solvers", required=True, help=f"comma-separated, of {', '.join(baselines.SOLVERS)}; options: name:key=value"
+    )
+    p.add_argument("--budget", required=True, help="counted evaluations of a run: 200n, 50(n+1) or a number")
+    p.add_argument("--seeds", type=int, default=3, help="runs of every solver on every instance (default 3)")
+    p.add_argument("--n", default=None, help="comma-separated numbers of variables; default all of the suite")
+    p.add_argument("--only", default=None, help="comma-separated instances (or what the suite takes for a selection)")
+    p.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1: seconds are then comparable)")
+    p.add_argument("--out", type=Path, required=True, help="folder of the result file")
+    p.add_argument("--gradient-cost", type=float, default=2.0, help="evaluations a vector-Jacobian product costs (2)")
+    p.add_argument("--seconds", type=float, default=900.0, help="time limit of a run (default 900); what it found counts")
+    p.add_argument("--memory", type=float, default=4.0, help="memory limit of a process, GiB (default 4)")
+    p.add_argument("--retry", action="store_true", help="run those again that crashed, hung or raised")
+    p.add_argument("--again", default=None, help="comma-separated solvers whose finished runs of these cells are redone")
+
+
+def _run(a: argparse.Namespace) -> int:
+    if a.jobs < 1 or a.seeds < 1:
+        raise ValueError(f"`--jobs` and `--seeds` must be >= 1, got {a.jobs} and {a.seeds}.")
+    solvers = baselines.names(a.solvers)
+    for name in solvers:
+        baselines.load(name)  # a missing package or a wrong option is an error now, not thousands of failed runs
+    sizes = None if a.n is None else [int(v) for v in a.n.split(",")]
+    only = None if a.only is None else [v.strip() for v in a.only.split(",")]
+    cells = cells_of(
+        a.suite, solvers, budget=a.budget, seeds=a.seeds, gradient_cost=a.gradient_cost, n=sizes, only=only
+    )
+    limits = Limits(seconds=a.seconds, memory=int(a.memory * 2**30))
+    with Store(a.out, create=True) as store:
+        again = baselines.names(a.again) if a.again else []
+        there = store.finished()
+        good = store.finished(failures_too=False)
+        store.remove(
+            {c.key for c in cells if c.key in there and (c.solver in again or (a.retry and c.key not in good))}
+        )
+        there = store.finished()
+        todo = [c for c in cells if c.key not in there]
+        about = machine.describe()
+        for other in {s["commit"] for s in store.sessions()} - {about["commit"]}:
+            print(f"note: {a.out} holds runs of commit {other}; this is {about['commit']}", file=sys.stderr)
+        progress = Progress(todo, a.jobs, already=len(cells) - len(todo))
+        counts: dict[str, int] = {}
+        try:
+            if todo:
+                session = store.start_session(about, "python -m benchmarks " + shlex.join(sys.argv[1:]))
+                counts = run_all(todo, store, session, limits, jobs=a.jobs, progress=progress)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+            return 130
+        progress.tick(last=True)
+    text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "nothing to do"
+    print(f"{text}; {len(cells) - len(todo)} of {len(cells)} were there; results in {a.out}")
+    return 1 if set(counts) - {"ok", "time"} else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
