@@ -16,7 +16,7 @@ EXTRAS: dict[str, list[str]] = {
     "torch": ["torch>=2.2"],
     "ipopt": ["cyipopt>=1.4"],
     "plot": ["matplotlib>=3.8"],
-    "bench": ["cma>=4.0", "PyNomadBBO>=4.6", "cobyqa>=1.1"],
+    "bench": ["cma>=4.0", "PyNomadBBO>=4.6", "cobyqa>=1.1", "coco-experiment>=2.8"],
     # What tests/kernels and tests/unit need, without the linters.
     "core-test": ["hypothesis>=6.100", "pytest>=8.2"],
     "test": [
