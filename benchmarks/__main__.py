@@ -46,10 +46,14 @@ def _add_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1: seconds are then comparable)")
     p.add_argument("--out", type=Path, required=True, help="folder of the result file")
     p.add_argument("--gradient-cost", type=float, default=2.0, help="evaluations a vector-Jacobian product costs (2)")
-    p.add_argument("--seconds", type=float, default=900.0, help="time limit of a run (default 900); what it found counts")
+    p.add_argument(
+        "--seconds", type=float, default=1800.0, help="time limit of a run (default 1800); what it found counts"
+    )
     p.add_argument("--memory", type=float, default=4.0, help="memory limit of a process, GiB (default 4)")
     p.add_argument("--retry", action="store_true", help="run those again that crashed, hung or raised")
-    p.add_argument("--again", default=None, help="comma-separated solvers whose finished runs of these cells are redone")
+    p.add_argument(
+        "--again", default=None, help="comma-separated solvers whose finished runs of these cells are redone"
+    )
 
 
 def _run(a: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ _TAIL = 1500
 class Limits:
     """What one run may use; `grace` seconds after `seconds` a run that still does not answer is killed."""
 
-    seconds: float = 900.0
+    seconds: float = 1800.0
     grace: float = 30.0
     memory: int = 4 << 30
 

@@ -58,9 +58,7 @@ def run_all(
     return counts
 
 
-def _start(
-    lanes: dict[tuple[str, str, int], deque[Cell]], workers: Sequence[Worker], limits: Limits
-) -> Worker | None:
+def _start(lanes: dict[tuple[str, str, int], deque[Cell]], workers: Sequence[Worker], limits: Limits) -> Worker | None:
     """A process for the first lane that has cells, rather one that nobody works on; None if nothing is left."""
     waiting = [lane for lane, queue in lanes.items() if queue]
     if not waiting:
@@ -103,7 +101,7 @@ def _record(worker: Worker, answer: dict[str, Any], session: int) -> Run:
     assert worker.cell is not None
     empty = ((), ())
     curves = {kind: answer.get("curves", {}).get(kind, empty) for kind in KINDS}
-    numbers = {name: answer.get(name) for name in _NUMBERS}
+    numbers: dict[str, Any] = {name: answer.get(name) for name in _NUMBERS}
     return Run(
         cell=worker.cell,
         unit=answer.get("unit", ""),

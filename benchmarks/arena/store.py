@@ -122,7 +122,7 @@ class Store:
         return int(cursor.lastrowid or 0)
 
     def add(self, run: Run) -> None:
-        """One run, in one transaction. A second run of the same cell is an error of the caller."""
+        """One run, in one transaction. What another runner has stored meanwhile for the same cell stays."""
         cell = run.cell
         row: dict[str, Any] = {**cell.to_dict(), "options": cell.solver.partition(":")[2], "unit": run.unit}
         row |= {name: getattr(run, name) for name in (*_PLAIN, *_SECONDS, "session", "configuration")}
@@ -130,8 +130,10 @@ class Store:
         names = ", ".join(f'"{name}"' for name in row)
         with self._db:
             cursor = self._db.execute(
-                f"INSERT INTO runs ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
+                f"INSERT OR IGNORE INTO runs ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
             )
+            if cursor.rowcount == 0:
+                return
             self._db.executemany(
                 "INSERT INTO curves (run, kind, first, at, value) VALUES (?, ?, ?, ?, ?)",
                 [

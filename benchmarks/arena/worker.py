@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks import baselines, scores
 from benchmarks.arena.cells import Cell, load_suite
 from benchmarks.counting import LimitReached
+from benchmarks.warm_up import warm_up
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -64,10 +65,10 @@ def main(argv: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (int(argv[2]), int(argv[2])))
     clock = Clock(float(argv[1]))
     instances: dict[tuple[str, int], tuple[str, dict[str, Instance]]] = {}
-    for line in sys.stdin:
+    for count, line in enumerate(sys.stdin):
         cell = Cell(**json.loads(line))
         try:
-            answer = _run(cell, clock, instances, began)
+            answer = _run(cell, clock, instances, began, count > 0)
         except MemoryError:
             answer = {"status": "memory", "notes": [traceback.format_exc(limit=-3)[-800:]]}
         except LimitReached:
@@ -88,7 +89,11 @@ def _die_with_parent() -> None:
 
 
 def _run(
-    cell: Cell, clock: Clock, instances: dict[tuple[str, int], tuple[str, dict[str, Instance]]], began: float
+    cell: Cell,
+    clock: Clock,
+    instances: dict[tuple[str, int], tuple[str, dict[str, Instance]]],
+    began: float,
+    warm: bool,
 ) -> dict[str, Any]:
     """One run, from the name of its solver to its staircases."""
     if (cell.suite, cell.n) not in instances:
@@ -98,8 +103,8 @@ def _run(
     unit, by_name = instances[cell.suite, cell.n]
     solver = baselines.load(cell.solver)
     problem = started(by_name[cell.instance], cell)
-    if solver.warm_up is not None:
-        solver.warm_up()
+    if not warm and not baselines.alone(cell.solver):
+        warm_up(solver)
     wall = time.perf_counter()
     setup = wall - began
     clock.start()

@@ -5,7 +5,6 @@ Every adaptor module holds
     CONFIGURATION : str      bounds, initial step, restarts, constraints: what a reader needs to judge the comparison
     run(problem, budget, seed, gradient_cost) -> Log
     check(options)           only where `run` takes `options` as well: raises for what it does not know
-    warm_up()                only where something is compiled: done before the clock of a run starts
 
 and is imported only when asked for, so that a missing solver hinders only itself.
 """
@@ -14,7 +13,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -23,7 +21,18 @@ if TYPE_CHECKING:
     from benchmarks.log import Log
     from dfoattack.problem import Problem
 
-__all__ = ["ALONE", "PACKAGES", "SOLVERS", "Solver", "alone", "load", "names", "split_names", "split_options"]
+__all__ = [
+    "ALONE",
+    "NEED_GRADIENTS",
+    "PACKAGES",
+    "SOLVERS",
+    "Solver",
+    "alone",
+    "load",
+    "names",
+    "split_names",
+    "split_options",
+]
 
 # name on the command line -> (module here, function in it)
 SOLVERS = {
@@ -60,6 +69,8 @@ PACKAGES = {
 }
 # Solvers that can take their process down with them: every run in a fresh one.
 ALONE = frozenset({"nomad", "nomad-nomodels", "ipopt"})
+# Solvers that refuse a problem without gradients.
+NEED_GRADIENTS = frozenset({"adam"})
 
 
 class Run(Protocol):
@@ -73,7 +84,7 @@ class Solver(NamedTuple):
 
     run: Run
     configuration: str
-    warm_up: Callable[[], None] | None = None
+    needs_gradients: bool = False
 
 
 def load(name: str) -> Solver:
@@ -99,7 +110,7 @@ def load(name: str) -> Solver:
         module.check(options)
         run = partial(run, options=options)
         configuration += " but for " + ", ".join(f"{key}={value!r}" for key, value in options.items())
-    return Solver(run, configuration, getattr(module, "warm_up", None))
+    return Solver(run, configuration, base in NEED_GRADIENTS)
 
 
 def alone(name: str) -> bool:

@@ -52,30 +52,3 @@ def run(
     if ngev != log.ngev or (k == 1 and nfev > log.nfev):
         counter.note(f"claims nfev {nfev}, ngev {ngev}; counted {log.nfev}, {log.ngev}")
     return counter.log()
-
-
-def warm_up() -> None:
-    """Load or compile the kernels before the clock of a run starts."""
-    import numpy as np
-
-    problem = da.Problem(
-        objective=lambda x: np.sum(x * x, axis=1),
-        objective_grad=lambda x: 2.0 * x,
-        constraints=[
-            da.Constraint(lambda x: 0.1 - x[:, 0], grad=lambda X, Y, W: (np.zeros_like(X), -W[:, :1] * np.eye(2)[:1]))
-        ],
-        space=da.Box([-1.0, -1.0], [1.0, 1.0]),
-        x0=[0.7, -0.4],
-        sense="minimize",
-        name="warm-up",
-    )
-    da.solve(problem, budget=200, seed=0)
-    free = da.Problem(
-        objective=lambda x: np.sum((x - 0.3) ** 2, axis=1) + x[:, 0] * x[:, 1],
-        space=da.Box([-1.0] * 3, [1.0] * 3),
-        x0=[0.7, -0.4, 0.1],
-        sense="minimize",
-        name="warm-up",
-        backend="numpy",
-    )
-    da.solve(free, budget=300, seed=0)
