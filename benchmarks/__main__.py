@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import baselines, machine
+from benchmarks.arena import report
 from benchmarks.arena.cells import cells_of
 from benchmarks.arena.process import Limits
 from benchmarks.arena.progress import Progress
@@ -30,7 +31,29 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Solvers beside each other on suites.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands.add_parser("run", help="run solvers on a suite; goes on where an earlier call stopped"))
+    _add_report(commands.add_parser("report", help="tables, pictures and a page from result folders"))
     return parser
+
+
+def _add_report(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(call=_report)
+    p.add_argument("folders", type=Path, nargs="+", help="result folders; of runs of the same cell the last counts")
+    p.add_argument("--out", type=Path, default=None, help="where to write (default: `report` in the first folder)")
+    p.add_argument("--baseline", default=None, help="the solver that differences are taken to (default: nomad)")
+    p.add_argument("--solvers", default=None, help="comma-separated; default all that are there")
+    p.add_argument("--reference", type=Path, default=None, help="CSV of best known values: suite, instance, n, value")
+
+
+def _report(a: argparse.Namespace) -> int:
+    path = report.write(
+        a.folders,
+        a.out or a.folders[0] / "report",
+        baseline=a.baseline,
+        solvers=baselines.names(a.solvers) if a.solvers else None,
+        references=report.read_references(a.reference) if a.reference else None,
+    )
+    print(f"{path}\n{path.with_suffix('.html')}")
+    return 0
 
 
 def _add_run(p: argparse.ArgumentParser) -> None:
