@@ -16,8 +16,8 @@ and, to compare two settings of the solver quickly:
 
     suite = suites.load("bbob")
     for instance in suite.instances(n=[5], only=["*-i1"]):
-        problem = instance.problem()
-        result = da.solve(problem, x0=instance.start(seed=0), budget=suite.budget(instance.n), seed=0)
+        problem = instance.problem(seed=0)  # its x0 is instance.start(seed=0)
+        result = da.solve(problem, budget=suite.budget(instance.n), seed=0)
         print(instance.name, result.fun - problem.known.value)
 
 Suites whose problems come from another package import it when a problem is built, not before.
@@ -34,6 +34,14 @@ __all__ = ["SUITES", "Instance", "Suite", "load"]
 # name -> module here; the module holds `SUITES`, a dictionary from name to Suite
 SUITES = {
     "bbob": "bbob",
+    "bbob-constrained": "bbob_constrained",
+    "scalable": "scalable",
+    "textbook": "textbook",
+    "mixed-integer": "mixed_integer",
+    "bbob-mixint": "bbob_mixint",
+    "discontinuous": "discontinuous",
+    "noisy": "noisy",
+    "networks": "plugins",
     "more-wild": "more_wild",
     "more-wild-noisy": "more_wild",
     "more-wild-nonsmooth": "more_wild",

@@ -46,9 +46,15 @@ class Instance:
         """`suite/name`, the name of the problem."""
         return f"{self.suite}/{self.name}"
 
-    def problem(self) -> Problem:
-        """A fresh problem. Raises ImportError, with the cure, where the suite needs a package that is missing."""
-        return self.build(self.title, *self.arguments)
+    def problem(self, seed: int | None = None) -> Problem:
+        """A fresh problem; with a seed, its x0 is `start(seed)`.
+
+        Raises ImportError, with the cure, where the suite needs a package that is missing.
+        """
+        problem = self.build(self.title, *self.arguments)
+        if seed is not None:
+            problem.x0 = problem.space.admit("x0", self.start(seed)[None])
+        return problem
 
     def start(self, seed: int) -> FloatArray:
         """(n,) starting point for `seed` >= 0: the suite's own where it has one, else uniform in the box.
