@@ -11,6 +11,8 @@ from pathlib import Path
 from benchmarks import baselines, machine
 from benchmarks.arena import report
 from benchmarks.arena.cells import cells_of
+from benchmarks.arena.compare import compare
+from benchmarks.arena.document import markdown
 from benchmarks.arena.process import Limits
 from benchmarks.arena.progress import Progress
 from benchmarks.arena.runner import run_all
@@ -32,7 +34,24 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands.add_parser("run", help="run solvers on a suite; goes on where an earlier call stopped"))
     _add_report(commands.add_parser("report", help="tables, pictures and a page from result folders"))
+    _add_compare(commands.add_parser("compare", help="one solver in two result folders: better or worse?"))
     return parser
+
+
+def _add_compare(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(call=_compare)
+    p.add_argument("old", type=Path, help="result folder before")
+    p.add_argument("new", type=Path, help="result folder after")
+    p.add_argument("--solver", default="dfoattack", help="default dfoattack")
+    p.add_argument("--out", type=Path, default=None, help="Markdown file to write as well")
+
+
+def _compare(a: argparse.Namespace) -> int:
+    text = markdown(compare(a.old, a.new, a.solver))
+    print(text, end="")
+    if a.out is not None:
+        a.out.write_text(text, encoding="utf-8")
+    return 0
 
 
 def _add_report(p: argparse.ArgumentParser) -> None:

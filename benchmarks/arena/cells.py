@@ -42,9 +42,9 @@ class Cell:
         return (self.suite, self.instance, self.n, self.solver, self.seed, self.budget, self.gradient_cost)
 
     @property
-    def lane(self) -> tuple[str, str, int]:
-        """Cells of one lane may share a process: same suite, solver and number of variables."""
-        return (self.suite, self.solver, self.n)
+    def lane(self) -> tuple[str, str]:
+        """Cells of one lane may share a process: same suite and solver."""
+        return (self.suite, self.solver)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; inverse of `Cell(**mapping)`."""

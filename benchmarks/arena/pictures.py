@@ -21,6 +21,8 @@ _POINTS = 400
 # Gaps below this share of the start's gap (or of 1, where the optimum is known) are drawn as this.
 _FLOOR = 1e-10
 _PANELS = 30
+# More lines than this, and only ours show their quartiles.
+_BANDS = 6
 
 Styles = Mapping[str, Mapping[str, Any]]
 
@@ -30,7 +32,7 @@ def styles(solvers: Sequence[str]) -> Styles:
     palette = _pyplot().get_cmap("tab20" if len(solvers) > 10 else "tab10").colors  # type: ignore[attr-defined]
     out: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(solvers):
-        out[name] = {"color": palette[i % len(palette)], "label": name, "lw": 2.4 if ours(name) else 1.4}
+        out[name] = {"color": palette[i % len(palette)], "label": name, "lw": 2.4 if ours(name) else 1.4, "zorder": 4 if ours(name) else 2}
         out[name] |= {"ls": "--"} if ours(name) and ":" in name else {}
         out[name] |= {"color": "0.55", "ls": ":"} if name == "random" else {}
     return out
@@ -39,13 +41,13 @@ def styles(solvers: Sequence[str]) -> Styles:
 def data_profiles(part: Slice, kind: str, look: Styles) -> bytes:
     """Share of problems solved to each tau against evaluations in units."""
     levels = profiles.relative_levels(part.f_start[kind], part.f_ref[kind])
-    times = part.times(kind, levels) / part.units
-    grid = np.linspace(0.0, part.budget / part.units, _POINTS)
+    times = part.times(kind, levels) / part.units[None, :, None]
+    grid = np.linspace(0.0, part.multiple, _POINTS)
     figure, axes = _panels(len(profiles.TAUS), 4)
     for t, (ax, tau) in enumerate(zip(axes, profiles.TAUS, strict=True)):
         for solver, curve in zip(part.solvers, profiles.data_profile(times[:, :, t], grid), strict=True):
             ax.plot(grid, curve, drawstyle="steps-post", **look[solver])
-        ax.set(title=f"tau = {tau:g}", xlabel=f"evaluations / ({part.unit})", ylim=(-0.02, 1.02))
+        ax.set(title=f"tau = {tau:g}", xlabel=_axis(part), ylim=(-0.02, 1.02))
     axes[0].set_ylabel("share of problems solved")
     return _finish(figure, axes)
 
@@ -54,7 +56,7 @@ def performance_profiles(part: Slice, kind: str, look: Styles) -> bytes:
     """Share of problems solved within a factor of the fastest solver."""
     levels = profiles.relative_levels(part.f_start[kind], part.f_ref[kind])
     times = part.times(kind, levels)
-    ratios = np.geomspace(1.0, max(2.0, part.budget / part.units), _POINTS)
+    ratios = np.geomspace(1.0, max(2.0, part.multiple), _POINTS)
     figure, axes = _panels(len(profiles.TAUS), 4)
     for t, (ax, tau) in enumerate(zip(axes, profiles.TAUS, strict=True)):
         for solver, curve in zip(part.solvers, profiles.performance_profile(times[:, :, t], ratios), strict=True):
@@ -68,13 +70,14 @@ def ecdfs(parts: Sequence[Slice], kind: str, look: Styles) -> bytes:
     """Share of (problem, target) pairs hit, one panel a slice: the 51 targets, and the short list."""
     figure, axes = _panels(2 * len(parts), 4)
     for i, part in enumerate(parts):
-        grid = np.geomspace(1.0, part.budget, _POINTS)
+        n = part.sizes[None, :, None]
+        grid = np.geomspace(1.0 / float(np.max(n)), float(np.max(part.multiple * part.units / part.sizes)), _POINTS)
         for j, (targets, title) in enumerate(((profiles.TARGETS, "51 targets"), (profiles.SHORT_TARGETS, "5 targets"))):
             ax = axes[2 * i + j]
-            times = part.times(kind, part.f_opt[:, None] + np.asarray(targets)[None, :])
+            times = part.times(kind, part.f_opt[:, None] + np.asarray(targets)[None, :]) / n
             for solver, curve in zip(part.solvers, profiles.ecdf(times, grid), strict=True):
-                ax.plot(grid / part.n, curve, drawstyle="steps-post", **look[solver])
-            ax.set(title=f"n = {part.n}, {part.budget:g} evaluations, {title}", xlabel="evaluations / n", xscale="log")
+                ax.plot(grid, curve, drawstyle="steps-post", **look[solver])
+            ax.set(title=f"{part.label}, {title}", xlabel="evaluations / n", xscale="log")
             ax.set_ylim(-0.02, 1.02)
     axes[0].set_ylabel("share of targets hit")
     return _finish(figure, axes)
@@ -86,31 +89,33 @@ def bands(part: Slice, kind: str, look: Styles) -> bytes:
     Where the optimum is known the gap is absolute; elsewhere it is divided by that of the start.
     """
     names = sorted(set(part.groups))[:_PANELS]
-    grid = np.unique(np.geomspace(1.0, part.budget, _POINTS))
-    absolute = bool(np.all(np.isfinite(part.f_opt)))
-    base = part.f_opt if absolute else part.f_ref[kind]
-    width = np.ones(len(base)) if absolute else np.maximum(part.f_start[kind] - base, 1e-300)
+    grid = np.geomspace(1.0 / float(np.max(part.units)), part.multiple, _POINTS)
+    base = part.f_opt if part.known else part.f_ref[kind]
+    width = np.ones(len(base)) if part.known else np.maximum(part.f_start[kind] - base, 1e-300)
     figure, axes = _panels(len(names), 4)
     for ax, name in zip(axes, names, strict=True):
         members = [p for p, group in enumerate(part.groups) if group == name and np.isfinite(base[p])]
         for solver in part.solvers if members else ():
             rows = np.array([_gap(part, kind, solver, p, grid, base, width) for p in members])
             low, middle, high = (_drawn(q) for q in profiles.quantiles(rows))
-            ax.plot(grid / part.units, middle, drawstyle="steps-post", **look[solver])
-            ax.fill_between(
-                grid / part.units, low, high, step="post", alpha=0.12, lw=0, color=look[solver]["color"]
-            )
+            ax.plot(grid, middle, drawstyle="steps-post", **look[solver])
+            if ours(solver) or len(part.solvers) <= _BANDS:
+                ax.fill_between(grid, low, high, step="post", alpha=0.12, lw=0, color=look[solver]["color"])
         ax.set(title=name, xscale="log", yscale="log")
     for ax in axes[-4:]:
-        ax.set_xlabel(f"evaluations / ({part.unit})")
-    axes[0].set_ylabel("gap" if absolute else "gap / gap of the start")
+        ax.set_xlabel(_axis(part))
+    axes[0].set_ylabel("gap" if part.known else "gap / gap of the start")
     return _finish(figure, axes)
+
+
+def _axis(part: Slice) -> str:
+    return "evaluations / n" if part.unit == "n" else "evaluations / (n+1)"
 
 
 def _gap(
     part: Slice, kind: str, solver: str, p: int, grid: FloatArray, base: FloatArray, width: FloatArray
 ) -> FloatArray:
-    values = profiles.values_at(*part.runs[solver][part.keys[p]].curves[kind], grid)
+    values = profiles.values_at(*part.runs[solver][part.keys[p]].curves[kind], grid * part.units[p])
     return np.maximum((values - base[p]) / width[p], _FLOOR)
 
 
@@ -148,7 +153,8 @@ def _finish(figure: Figure, axes: Sequence[Any]) -> bytes:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6, fontsize="small")
+    columns = max(1, int(figure.get_figwidth() / 2.3))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
     _pyplot().close(figure)

@@ -33,9 +33,9 @@ class Limits:
 
 
 class Worker:
-    """One process of one lane (suite, solver, n). Its working directory is an empty one that goes with it."""
+    """One process of one lane (suite, solver). Its working directory is an empty one that goes with it."""
 
-    def __init__(self, lane: tuple[str, str, int], limits: Limits) -> None:
+    def __init__(self, lane: tuple[str, str], limits: Limits) -> None:
         self.lane = lane
         self.cell: Cell | None = None
         self.served = 0

@@ -62,11 +62,11 @@ def ecdf(times: FloatArray, grid: FloatArray) -> FloatArray:
     return data_profile(times.reshape(times.shape[0], -1), grid)
 
 
-def area(times: FloatArray, n: int, budget: float, points: int = 401) -> FloatArray:
-    """(S,) mean of the ECDF over log10(evaluations / n), from n evaluations to the budget."""
-    if budget <= n:
-        return np.mean(ecdf(times, np.array([budget])), axis=1)
-    return np.mean(ecdf(times, np.geomspace(n, budget, points)), axis=1)
+def area(times: FloatArray, limit: float, points: int = 401) -> FloatArray:
+    """(S,) mean of the ECDF over log10(time) from 1 to `limit`; times (S, P, T) in multiples of n."""
+    if limit <= 1.0:
+        return np.mean(ecdf(times, np.array([limit])), axis=1)
+    return np.mean(ecdf(times, np.geomspace(1.0, limit, points)), axis=1)
 
 
 def quantiles(values: FloatArray, shares: Sequence[float] = (0.25, 0.5, 0.75)) -> list[FloatArray]:

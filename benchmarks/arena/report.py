@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.arena import pictures, tables
 from benchmarks.arena.document import Block, Heading, Picture, Text, markdown
 from benchmarks.arena.page import page
-from benchmarks.arena.slices import Slice, ordered, slices_of
+from benchmarks.arena.slices import Slice, ordered, safe, slices_of
 from benchmarks.arena.store import Run, Store
 
 _NOTES_PER_SOLVER = 4
@@ -76,7 +74,7 @@ def compose(parts: Sequence[Slice], sessions: Sequence[dict[str, Any]], baseline
 
 
 def _honesty(parts: Sequence[Slice], sessions: Sequence[dict[str, Any]]) -> list[Block]:
-    seeds = sorted({seed for part in parts for _, seed in part.keys})
+    seeds = sorted({seed for part in parts for _, _, seed in part.keys})
     items = [
         f"{s['date']}, commit {s['commit']}, {s['machine']}, OMP_NUM_THREADS {s['threads']}; {s['versions']}"
         for s in sessions
@@ -93,12 +91,12 @@ def _honesty(parts: Sequence[Slice], sessions: Sequence[dict[str, Any]]) -> list
         "optimum; area: mean of the ECDF over log10(evaluations/n) from n to the budget. Medians of even numbers take the "
         "better middle run."
     )
-    number = f"seed {seeds[0]} alone" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    number = f"Seed {seeds[0]} alone" if len(seeds) == 1 else f"Seeds {seeds[0]} to {seeds[-1]}"
     claim = "10 seeds or more make a claim, 3 a trend, 1 a smoke test."
     return [
         Text(rules),
         Text(levels),
-        Text(f"{number.capitalize()} ({claim}) Measured in {len(items)} sessions:", tuple(dict.fromkeys(items))),
+        Text(f"{number}; {claim} Measured in:", tuple(dict.fromkeys(items))),
     ]
 
 
@@ -111,9 +109,9 @@ def _suite(suite: str, parts: Sequence[Slice], look: pictures.Styles, baseline: 
         blocks.append(tables.by_n(parts, kind))
         if any(baseline in part.solvers and len(part.solvers) > 1 for part in parts):
             blocks.append(tables.differences(parts, kind, baseline))
-        known = [part for part in parts if np.all(np.isfinite(part.f_opt))]
+        known = [part for part in parts if part.known]
         if known:
-            name = f"{known[0].suite.replace(':', '-')}-ecdf-{kind}"
+            name = f"{safe(suite)}-ecdf-{kind}"
             caption = "Share of (problem, target) pairs hit against evaluations."
             blocks.append(Picture(name, pictures.ecdfs(known, kind, look), caption))
     blocks += [Heading(f"{suite}: time", 3), tables.cpu(parts)]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # A process that has served so many cells is replaced: what solvers leave behind does not pile up.
 CELLS_PER_PROCESS = 60
 _LOOK_SECONDS = 0.5
+# (suite, solver) -> cells to run with their place in the whole list
+Lanes = dict[tuple[str, str], "deque[tuple[int, Cell]]"]
 _NUMBERS = ("f_opt", "constraints", "spent", "nfev", "nphi", "ngev", "hits", "cpu", "cpu_user", "user", "wall", "setup")
 
 
@@ -31,9 +33,9 @@ def run_all(
     Cells are taken in their order, except that an idle process prefers the next one of its own lane: importing a solver
     costs more than a short run.
     """
-    lanes: dict[tuple[str, str, int], deque[Cell]] = {}
-    for cell in cells:
-        lanes.setdefault(cell.lane, deque()).append(cell)
+    lanes: Lanes = {}
+    for place, cell in enumerate(cells):
+        lanes.setdefault(cell.lane, deque()).append((place, cell))
     counts: dict[str, int] = {}
     workers: list[Worker] = []
     with selectors.DefaultSelector() as selector:
@@ -58,25 +60,25 @@ def run_all(
     return counts
 
 
-def _start(lanes: dict[tuple[str, str, int], deque[Cell]], workers: Sequence[Worker], limits: Limits) -> Worker | None:
-    """A process for the first lane that has cells, rather one that nobody works on; None if nothing is left."""
+def _start(lanes: Lanes, workers: Sequence[Worker], limits: Limits) -> Worker | None:
+    """A process for the lane with the earliest cell, rather one that nobody works on; None if nothing is left."""
     waiting = [lane for lane, queue in lanes.items() if queue]
     if not waiting:
         return None
     busy = {worker.lane for worker in workers}
-    lane = next((lane for lane in waiting if lane not in busy), waiting[0])
+    lane = min(waiting, key=lambda lane: (lane in busy, lanes[lane][0][0]))
     worker = Worker(lane, limits)
-    worker.give(lanes[lane].popleft())
+    worker.give(lanes[lane].popleft()[1])
     return worker
 
 
-def _go_on(worker: Worker, answer: dict[str, Any], lanes: dict[tuple[str, str, int], deque[Cell]]) -> bool:
+def _go_on(worker: Worker, answer: dict[str, Any], lanes: Lanes) -> bool:
     """Give the process its next cell. False where there is none, or where it should not be trusted with another."""
     queue = lanes[worker.lane]
     shared = not baselines.alone(worker.lane[1]) and worker.served < CELLS_PER_PROCESS
     if not queue or not shared or answer["status"] != "ok":
         return False
-    worker.give(queue.popleft())
+    worker.give(queue.popleft()[1])
     return True
 
 

@@ -48,7 +48,7 @@ def compared(
 
 def target_times(part: Slice, kind: str) -> tuple[FloatArray, str]:
     """(S, P, T) times to the five targets where optima are known, else to Moré and Wild's accuracies; and their name."""
-    if np.all(np.isfinite(part.f_opt)):
+    if part.known:
         return part.times(kind, part.f_opt[:, None] + np.asarray(profiles.SHORT_TARGETS)[None, :]), "five targets"
     return part.times(kind, profiles.relative_levels(part.f_start[kind], part.f_ref[kind])), "four accuracies tau"
 
@@ -56,14 +56,14 @@ def target_times(part: Slice, kind: str) -> tuple[FloatArray, str]:
 def shares(part: Slice, kind: str) -> Table:
     """Shares of problems at each target and accuracy at the full budget, ECDF and area over 51 targets."""
     columns: list[tuple[str, FloatArray, Callable[[float], str], int]] = []
-    if np.all(np.isfinite(part.f_opt)):
+    if part.known:
         times, _ = target_times(part, kind)
         for t, target in enumerate(profiles.SHORT_TARGETS):
             columns.append((f"{target:g}", np.mean(np.isfinite(times[:, :, t]), axis=1), _share, 1))
         columns.append(("mean of five", np.mean(np.isfinite(times), axis=(1, 2)), _share, 1))
         all_times = part.times(kind, part.f_opt[:, None] + profiles.TARGETS[None, :])
         columns.append(("ECDF 51", np.mean(np.isfinite(all_times), axis=(1, 2)), _share, 1))
-        columns.append(("area", profiles.area(all_times, part.n, part.budget), _share, 1))
+        columns.append(("area", profiles.area(all_times / part.sizes[None, :, None], part.multiple), _share, 1))
     solved = part.times(kind, profiles.relative_levels(part.f_start[kind], part.f_ref[kind]))
     for t, tau in enumerate(profiles.TAUS):
         columns.append((f"tau {tau:g}", np.mean(np.isfinite(solved[:, :, t]), axis=1), _share, 1))
@@ -73,19 +73,20 @@ def shares(part: Slice, kind: str) -> Table:
 
 
 def by_n(parts: Sequence[Slice], kind: str) -> Table:
-    """Mean share of targets, one column a slice."""
+    """Mean share of targets, one column an n."""
     solvers = ordered(name for part in parts for name in part.solvers)
     columns: list[tuple[str, FloatArray, Callable[[float], str], int]] = []
     kinds = set()
     for part in parts:
         times, what = target_times(part, kind)
         kinds.add(what)
-        mean = dict(zip(part.solvers, np.mean(np.isfinite(times), axis=(1, 2)), strict=True))
-        title = f"n={part.n}, {part.budget:g}"
-        columns.append((title, np.array([mean.get(name, np.nan) for name in solvers]), _share, 1))
-    if len(parts) > 1:
-        table = np.array([values for _, values, _, _ in columns])
-        columns.append(("mean", np.mean(table, axis=0), _share, 1))
+        hit = np.mean(np.isfinite(times), axis=2)
+        for size in np.unique(part.sizes):
+            mean = dict(zip(part.solvers, hit[:, part.sizes == size].mean(axis=1), strict=True))
+            values = np.array([mean.get(name, np.nan) for name in solvers])
+            columns.append((f"n={size:g}, {part.label.partition(', ')[2]}", values, _share, 1))
+    if len(columns) > 1:
+        columns.append(("mean", np.mean([values for _, values, _, _ in columns], axis=0), _share, 1))
     return compared(f"Share of targets ({' or '.join(sorted(kinds))}) hit at the full budget.", columns, solvers)
 
 
@@ -123,7 +124,7 @@ def differences(parts: Sequence[Slice], kind: str, baseline: str) -> Table:
             if ours(solver) and high < 0.0:
                 bold.add((i, j))
         rows.append((solver, *cells))
-    columns = ("solver", *(f"n={part.n}, {part.budget:g}" for part in parts))
+    columns = ("solver", *(part.label for part in parts))
     caption = (
         f"Share of targets minus that of `{baseline}`: mean and 95 % bootstrap interval over instances (bold: we lose "
         "clearly)."
@@ -145,7 +146,7 @@ def cpu(parts: Sequence[Slice]) -> Table:
             runs = [r for r in part.runs[name].values() if r.nfev]
             return profiles.median([1e6 * r.cpu_solver / r.nfev for r in runs if r.nfev])
 
-        columns.append((f"n={part.n}, {part.budget:g}", column(part, microseconds), _number, -1))
+        columns.append((part.label, column(part, microseconds), _number, -1))
 
     def first(name: str) -> float:
         setups = [r.setup for part in parts for r in part.runs.get(name, {}).values() if r.setup is not None]
