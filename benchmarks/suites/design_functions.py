@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.suites.rows import weighted
+
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
@@ -171,7 +173,7 @@ def batch_plant(X: FloatArray) -> FloatArray:
 
 def batch_plant_constraints(X: FloatArray) -> FloatArray:
     units, volumes, cycles, batches = X[:, :3], X[:, 3:6], X[:, 6:8], X[:, 8:10]
-    horizon = (cycles / batches) @ np.array([[40000.0], [20000.0]]) - 6000.0
+    horizon = weighted(cycles / batches, [[40000.0, 20000.0]]) - 6000.0
     parts = [horizon]
     for i in range(2):
         parts.append(_SIZES[i] * batches[:, i : i + 1] - volumes)

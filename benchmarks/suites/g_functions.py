@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.suites.rows import weighted
+
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
@@ -54,7 +56,7 @@ def g02(X: FloatArray) -> FloatArray:
     i = np.arange(1.0, X.shape[1] + 1.0)
     top = np.sum(c**4, axis=1) - 2.0 * np.prod(c * c, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(-np.abs(top / np.sqrt((X * X) @ i)))
+        return np.asarray(-np.abs(top / np.sqrt(weighted(X * X, i))))
 
 
 def c02(X: FloatArray) -> FloatArray:

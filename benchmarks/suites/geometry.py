@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.suites.rows import weighted
+
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
@@ -34,7 +36,7 @@ class Placement:
         """(k, n) -> (k, n)"""
         Z = X - self.optimum
         for axis in self.axes:
-            Z -= np.outer(2.0 * (Z @ axis), axis)
+            Z -= np.outer(2.0 * weighted(Z, axis), axis)
         return Z
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.suites.rows import weighted
+
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
@@ -47,7 +49,7 @@ def f29(X: FloatArray) -> FloatArray:
 
 
 def c29(X: FloatArray) -> FloatArray:
-    return np.asarray((X * X) @ np.array([[1.0], [2.0], [4.0]]) - 48.0)
+    return weighted(X * X, [[1.0, 2.0, 4.0]]) - 48.0
 
 
 def f34(X: FloatArray) -> FloatArray:
@@ -67,12 +69,12 @@ def f35(X: FloatArray) -> FloatArray:
 
 
 def c35(X: FloatArray) -> FloatArray:
-    return np.asarray(X @ np.array([[1.0], [1.0], [2.0]]) - 3.0)
+    return weighted(X, [[1.0, 1.0, 2.0]]) - 3.0
 
 
 def c36(X: FloatArray) -> FloatArray:
     """Box of the post office; the objective is f29."""
-    return np.asarray(X @ np.array([[1.0], [2.0], [2.0]]) - 72.0)
+    return weighted(X, [[1.0, 2.0, 2.0]]) - 72.0
 
 
 def f43(X: FloatArray) -> FloatArray:
@@ -111,9 +113,8 @@ def f72(X: FloatArray) -> FloatArray:
 
 
 def c72(X: FloatArray) -> FloatArray:
-    inverse = 1.0 / X
-    weights = np.array([[4.0, 0.16], [2.25, 0.36], [1.0, 0.64], [0.25, 0.64]])
-    return np.asarray(inverse @ weights - np.array([0.0401, 0.010085]))
+    weights = [[4.0, 2.25, 1.0, 0.25], [0.16, 0.36, 0.64, 0.64]]
+    return np.asarray(weighted(1.0 / X, weights) - np.array([0.0401, 0.010085]))
 
 
 def f76(X: FloatArray) -> FloatArray:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.suites.rows import weighted
+
 if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
@@ -32,13 +34,13 @@ def linear(X: FloatArray, m: int) -> FloatArray:
 
 def linear_rank_1(X: FloatArray, m: int) -> FloatArray:
     """Linear, rank 1."""
-    total = X @ np.arange(1.0, X.shape[1] + 1.0)
+    total = weighted(X, np.arange(1.0, X.shape[1] + 1.0))
     return total[:, None] * np.arange(1.0, m + 1.0) - 1.0
 
 
 def linear_rank_1_zero(X: FloatArray, m: int) -> FloatArray:
     """Linear, rank 1 with zero columns and rows."""
-    total = X[:, 1:-1] @ np.arange(2.0, X.shape[1])
+    total = weighted(X[:, 1:-1], np.arange(2.0, X.shape[1]))
     weights = np.arange(m, dtype=np.float64)
     weights[-1] = 0.0
     return total[:, None] * weights - 1.0
@@ -111,8 +113,8 @@ def watson(X: FloatArray, m: int) -> FloatArray:
     """Watson's differential equation by a polynomial."""
     n = X.shape[1]
     powers = (np.arange(1.0, 30.0) / 29.0)[:, None] ** np.arange(n)
-    slope = X[:, 1:] @ (powers[:, : n - 1] * np.arange(1.0, n)).T
-    inner = slope - (X @ powers.T) ** 2 - 1.0
+    slope = weighted(X[:, 1:], powers[:, : n - 1] * np.arange(1.0, n))
+    inner = slope - weighted(X, powers) ** 2 - 1.0
     return np.concatenate([inner, X[:, :1], X[:, 1:2] - X[:, :1] ** 2 - 1.0], axis=1)
 
 

@@ -5,6 +5,8 @@ The g functions start at random points; those of Hock and Schittkowski at their 
 
 from __future__ import annotations
 
+import math
+
 from benchmarks.suites import g_functions as g
 from benchmarks.suites import hs_functions as hs
 from benchmarks.suites.base import Instance, Suite
@@ -147,7 +149,7 @@ PROBLEMS: dict[str, Written] = {
         lower=(-1, -1),
         upper=(1, 1),
         published="0.7499",
-        x=(0.707036065317117, 0.499999997535409),
+        x=(math.sqrt(0.4999), 0.5),
         exact=True,
     ),
     "g12": Written(
@@ -183,7 +185,7 @@ PROBLEMS: dict[str, Written] = {
         lower=(0, 0),
         upper=(10, 10),
         published="-1",
-        x=(3.0000000000001, 1.73205080756866),
+        x=(3, math.sqrt(3.0)),
         start=(1, 0.5),
         exact=True,
     ),
@@ -203,7 +205,7 @@ PROBLEMS: dict[str, Written] = {
         lower=(0,) * 3,
         upper=(100, 100, 10),
         published="-0.83403245",
-        x=(0.834032445247936, 2.30258509299404, 10),
+        x=(math.log(math.log(10.0)), math.log(10.0), 10),
         start=(0, 1.05, 2.9),
         exact=True,
     ),
