@@ -47,8 +47,12 @@ def compared(
 
 
 def target_times(part: Slice, kind: str) -> tuple[FloatArray, str]:
-    """(S, P, T) times to the five targets where optima are known, else to Moré and Wild's accuracies; and their name."""
-    if part.known:
+    """(S, P, T) times to the targets of a slice, and their name.
+
+    Five precisions where optima are known, else (and where problems of very different scales are brought together, as
+    in suites whose unit is n+1) Moré and Wild's relative accuracies.
+    """
+    if part.known and part.unit == "n":
         return part.times(kind, part.f_opt[:, None] + np.asarray(profiles.SHORT_TARGETS)[None, :]), "five targets"
     return part.times(kind, profiles.relative_levels(part.f_start[kind], part.f_ref[kind])), "four accuracies tau"
 
@@ -57,7 +61,7 @@ def shares(part: Slice, kind: str) -> Table:
     """Shares of problems at each target and accuracy at the full budget, ECDF and area over 51 targets."""
     columns: list[tuple[str, FloatArray, Callable[[float], str], int]] = []
     if part.known:
-        times, _ = target_times(part, kind)
+        times = part.times(kind, part.f_opt[:, None] + np.asarray(profiles.SHORT_TARGETS)[None, :])
         for t, target in enumerate(profiles.SHORT_TARGETS):
             columns.append((f"{target:g}", np.mean(np.isfinite(times[:, :, t]), axis=1), _share, 1))
         columns.append(("mean of five", np.mean(np.isfinite(times), axis=(1, 2)), _share, 1))
