@@ -42,7 +42,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
             z,
             bounds=Bounds(counter.lower, counter.upper),
             constraints=[constraint] if chosen.q else [],
-            options={"maxfev": int(budget) + 1, "scale": scale, **({"initial_tr_radius": RADIUS} if scale else {})},
+            options={"maxfev": int(budget) + 1, "scale": scale, **({"radius_init": RADIUS} if scale else {})},
         )
 
     return run_restarted(counter, seed, local)
