@@ -29,10 +29,15 @@ Styles = Mapping[str, Mapping[str, Any]]
 
 def styles(solvers: Sequence[str]) -> Styles:
     """Line styles by solver: ours thick, its variants dashed."""
-    palette = _pyplot().get_cmap("tab20" if len(solvers) > 10 else "tab10").colors  # type: ignore[attr-defined]
+    palette = _pyplot().get_cmap("tab20" if len(solvers) > 10 else "tab10").colors
     out: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(solvers):
-        out[name] = {"color": palette[i % len(palette)], "label": name, "lw": 2.4 if ours(name) else 1.4, "zorder": 4 if ours(name) else 2}
+        out[name] = {
+            "color": palette[i % len(palette)],
+            "label": name,
+            "lw": 2.4 if ours(name) else 1.4,
+            "zorder": 4 if ours(name) else 2,
+        }
         out[name] |= {"ls": "--"} if ours(name) and ":" in name else {}
         out[name] |= {"color": "0.55", "ls": ":"} if name == "random" else {}
     return out
@@ -116,7 +121,7 @@ def _gap(
     part: Slice, kind: str, solver: str, p: int, grid: FloatArray, base: FloatArray, width: FloatArray
 ) -> FloatArray:
     values = profiles.values_at(*part.runs[solver][part.keys[p]].curves[kind], grid * part.units[p])
-    return np.maximum((values - base[p]) / width[p], _FLOOR)
+    return np.asarray(np.maximum((values - base[p]) / width[p], _FLOOR))
 
 
 def _drawn(values: FloatArray) -> FloatArray:

@@ -32,13 +32,13 @@ def values_at(at: FloatArray, value: FloatArray, grid: FloatArray) -> FloatArray
     if not len(at):
         return np.full(len(grid), np.inf)
     index = np.searchsorted(at, grid, side="right") - 1
-    return np.where(index >= 0, value[np.maximum(index, 0)], np.inf)
+    return np.asarray(np.where(index >= 0, value[np.maximum(index, 0)], np.inf))
 
 
 def relative_levels(f_start: FloatArray, f_ref: FloatArray, taus: Sequence[float] = TAUS) -> FloatArray:
     """Levels (P, T) at which a problem counts as solved to tau: f_start - f >= (1 - tau)(f_start - f_ref)."""
     t = np.asarray(taus)
-    return f_ref[:, None] + t[None, :] * np.maximum(f_start - f_ref, 0.0)[:, None]
+    return np.asarray(f_ref[:, None] + t[None, :] * np.maximum(f_start - f_ref, 0.0)[:, None], dtype=np.float64)
 
 
 def data_profile(times: FloatArray, grid: FloatArray) -> FloatArray:
@@ -65,8 +65,8 @@ def ecdf(times: FloatArray, grid: FloatArray) -> FloatArray:
 def area(times: FloatArray, limit: float, points: int = 401) -> FloatArray:
     """(S,) mean of the ECDF over log10(time) from 1 to `limit`; times (S, P, T) in multiples of n."""
     if limit <= 1.0:
-        return np.mean(ecdf(times, np.array([limit])), axis=1)
-    return np.mean(ecdf(times, np.geomspace(1.0, limit, points)), axis=1)
+        return np.asarray(np.mean(ecdf(times, np.array([limit])), axis=1))
+    return np.asarray(np.mean(ecdf(times, np.geomspace(1.0, limit, points)), axis=1))
 
 
 def quantiles(values: FloatArray, shares: Sequence[float] = (0.25, 0.5, 0.75)) -> list[FloatArray]:

@@ -40,9 +40,7 @@ def compared(
         for i, name in enumerate(solvers):
             if better and ours(name) and rivals and max(rivals) > score[i] + _TIE * max(1.0, abs(score[i])):
                 bold.add((i, j))
-    rows = [
-        (name, *(form(float(values[i])) for _, values, form, _ in columns)) for i, name in enumerate(solvers)
-    ]
+    rows = [(name, *(form(float(values[i])) for _, values, form, _ in columns)) for i, name in enumerate(solvers)]
     return Table(("solver", *(c[0] for c in columns)), tuple(rows), frozenset(bold), caption)
 
 
@@ -189,6 +187,11 @@ def coverage(parts: Sequence[Slice]) -> Table:
         ends = {status: sum(r.status == status for r in runs) for status in sorted({r.status for r in runs})}
         text = ", ".join(f"{count} {status}" for status, count in ends.items())
         commits = ", ".join(sorted({r.commit for r in runs}))
-        rows.append((name, str(len(runs)), str(dropped) if dropped else "", text, commits))
-    caption = "Runs compared (every solver has run the same problems), runs left out because another solver lacks them."
-    return Table(("solver", "runs", "left out", "ended", "commit"), tuple(rows), frozenset(), caption)
+        spent = [r.spent / r.cell.budget for r in runs if r.spent is not None]
+        used = f"{100.0 * float(np.mean(spent)):.1f}%" if spent else "-"
+        rows.append((name, str(len(runs)), str(dropped) if dropped else "", text, used, commits))
+    caption = (
+        "Runs compared (every solver has run the same problems), runs left out because another solver lacks them, how they "
+        "ended and what share of the budget they used."
+    )
+    return Table(("solver", "runs", "left out", "ended", "used", "commit"), tuple(rows), frozenset(), caption)

@@ -190,7 +190,5 @@ for (const i of [1, 1, 0]) {{ sortBy(heads[i]); seen.push(names()); }}
 console.log(seen.join("|"));
 """
     (tmp_path / "sort.js").write_text(stand_in + script[1].replace('"use strict";', "") + calls)
-    shown = subprocess.run(
-        ["node", str(tmp_path / "sort.js")], capture_output=True, text=True, timeout=60, check=True
-    )
+    shown = subprocess.run(["node", str(tmp_path / "sort.js")], capture_output=True, text=True, timeout=60, check=True)
     assert shown.stdout.strip() == SORTED
