@@ -43,7 +43,7 @@ def relative_levels(f_start: FloatArray, f_ref: FloatArray, taus: Sequence[float
 
 def data_profile(times: FloatArray, grid: FloatArray) -> FloatArray:
     """Share (S, G) of problems whose time (S, P) is within each grid value (G,), in the units of `times`."""
-    return np.mean(times[:, :, None] <= grid[None, None, :], axis=1)
+    return np.asarray(np.mean(times[:, :, None] <= grid[None, None, :], axis=1))
 
 
 def performance_profile(times: FloatArray, ratios: FloatArray) -> FloatArray:
