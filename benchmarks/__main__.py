@@ -35,7 +35,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="run solvers on a suite; goes on where an earlier call stopped"))
     _add_report(commands.add_parser("report", help="tables, pictures and a page from result folders"))
     _add_compare(commands.add_parser("compare", help="one solver in two result folders: better or worse?"))
+    _add_best(commands.add_parser("best", help="best known values of result folders, for `report --reference`"))
     return parser
+
+
+def _add_best(p: argparse.ArgumentParser) -> None:
+    p.set_defaults(call=_best)
+    p.add_argument("folders", type=Path, nargs="+", help="result folders, of long runs rather")
+    p.add_argument(
+        "--out", type=Path, required=True, help="CSV file to write: suite, instance, n, value, solver, budget"
+    )
+
+
+def _best(a: argparse.Namespace) -> int:
+    count = report.write_references(report.read(a.folders)[0], a.out)
+    print(f"{count} values in {a.out}")
+    return 0
 
 
 def _add_compare(p: argparse.ArgumentParser) -> None:
@@ -126,6 +141,7 @@ def _run(a: argparse.Namespace) -> int:
         counts: dict[str, int] = {}
         try:
             if todo:
+                _announce(about, len(todo), len(cells), a.seeds)
                 session = store.start_session(about, "python -m benchmarks " + shlex.join(sys.argv[1:]))
                 counts = run_all(todo, store, session, limits, jobs=a.jobs, progress=progress)
         except KeyboardInterrupt:
@@ -135,6 +151,12 @@ def _run(a: argparse.Namespace) -> int:
     text = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "nothing to do"
     print(f"{text}; {len(cells) - len(todo)} of {len(cells)} were there; results in {a.out}")
     return 1 if set(counts) - {"ok", "time"} else 0
+
+
+def _announce(about: dict[str, str], todo: int, total: int, seeds: int) -> None:
+    """Where and with what the following is measured."""
+    text = f"{todo} of {total} runs to go, seeds 0 to {seeds - 1}; commit {about['commit']}; {about['machine']}"
+    print(f"{text}; {about['versions']}", file=sys.stderr)
 
 
 if __name__ == "__main__":

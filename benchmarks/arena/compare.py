@@ -40,7 +40,7 @@ def compare(old: Path, new: Path, solver: str) -> list[Block]:
         Heading(f"{solver}: {old} (commit {', '.join(commits[OLD])}) to {new} (commit {', '.join(commits[NEW])})", 1),
         Text(
             "Share: targets hit at the full budget. Anytime: mean share over the logarithm of evaluations. Intervals: 95 % "
-            "bootstrap over instances (over seeds where there is one instance). Spread: differences of the share, seed by "
+            "bootstrap over instances (over seeds where there is one instance, none where there is one seed). Spread: differences of the share, seed by "
             "seed. Better, worse: problems by their last value. **Bold**: the interval lies below 0."
         ),
     ]
@@ -83,9 +83,9 @@ def _table(part: Slice, kind: str) -> Table:
             (
                 name,
                 *(f"{v:.3f}" for v in share[:, members].mean(axis=1)),
-                _text(interval),
+                profiles.interval_text(interval),
                 _spread(part, share[1] - share[0], members),
-                _text(any_interval),
+                profiles.interval_text(any_interval),
                 str(int(np.sum((last[1] < last[0])[members]))),
                 str(int(np.sum((last[1] > last[0])[members]))),
             )
@@ -115,11 +115,6 @@ def _spread(part: Slice, difference: FloatArray, members: np.ndarray) -> str:
     return f"{min(means):+.3f} .. {max(means):+.3f}"
 
 
-def _text(interval: tuple[float, float, float]) -> str:
-    mean, low, high = interval
-    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
 def _cpu(part: Slice) -> Text:
     us = {
         name: profiles.median([1e6 * r.cpu_solver / r.nfev for r in part.runs[name].values() if r.nfev])
@@ -139,5 +134,5 @@ def _verdict(part: Slice) -> str:
     for name, values in (("share", share), ("anytime", anytime)):
         interval = _interval(part, values[1] - values[0], everything)
         verdict = "better" if interval[1] > 0.0 else "worse" if interval[2] < 0.0 else "no clear difference"
-        words.append(f"{name} {verdict} {_text(interval)}")
+        words.append(f"{name} {verdict} {profiles.interval_text(interval)}")
     return f"{part.title}: {'; '.join(words)}"

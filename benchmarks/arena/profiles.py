@@ -86,12 +86,21 @@ def bootstrap(
 ) -> tuple[float, float, float]:
     """Mean of a difference (P,) and its 95 % interval when whole clusters (instances) are drawn again.
 
-    Seeds of one instance fall together, so they are drawn together.
+    Seeds of one instance fall together, so they are drawn together. One cluster says nothing of others: then the
+    interval is infinite.
     """
     names, member = np.unique(np.asarray(clusters), return_inverse=True)
+    if len(names) == 1:
+        return float(np.mean(difference)), -np.inf, np.inf
     count = np.bincount(member).astype(np.float64)
     total = np.bincount(member, weights=difference)
     picks = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
     means = total[picks].sum(axis=1) / count[picks].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(np.mean(difference)), float(low), float(high)
+
+
+def interval_text(interval: tuple[float, float, float]) -> str:
+    """A mean and its interval; the mean alone where the interval is infinite."""
+    mean, low, high = interval
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]" if np.isfinite(low) else f"{mean:+.3f}"

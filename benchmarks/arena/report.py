@@ -38,6 +38,21 @@ def read_references(path: Path) -> dict[tuple[str, str, int], float]:
         return {(row["suite"], row["instance"], int(row["n"])): float(row["value"]) for row in reader}
 
 
+def write_references(runs: Sequence[Run], path: Path) -> int:
+    """Write the best strictly feasible value of every instance, who found it and with which budget; returns how many."""
+    best: dict[tuple[str, str, int], tuple[float, str, float]] = {}
+    for run in runs:
+        c, values = run.cell, run.curves["strict"][1]
+        key = (c.suite, c.instance, c.n)
+        if len(values) and (key not in best or values[-1] < best[key][0]):
+            best[key] = (float(values[-1]), c.solver, c.budget)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["suite", "instance", "n", "value", "solver", "budget"])
+        writer.writerows([*key, repr(value), *who] for key, (value, *who) in sorted(best.items()))
+    return len(best)
+
+
 def write(
     folders: Sequence[Path],
     out: Path,

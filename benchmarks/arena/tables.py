@@ -121,9 +121,9 @@ def differences(parts: Sequence[Slice], kind: str, baseline: str) -> Table:
             times, _ = target_times(part, kind)
             hit = np.mean(np.isfinite(times), axis=2)
             d = hit[part.solvers.index(solver)] - hit[part.solvers.index(baseline)]
-            mean, low, high = profiles.bootstrap(d, part.instances)
-            cells.append(f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]")
-            if ours(solver) and high < 0.0:
+            interval = profiles.bootstrap(d, part.instances)
+            cells.append(profiles.interval_text(interval))
+            if ours(solver) and interval[2] < 0.0:
                 bold.add((i, j))
         rows.append((solver, *cells))
     columns = ("solver", *(part.label for part in parts))

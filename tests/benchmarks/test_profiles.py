@@ -100,6 +100,9 @@ def test_bootstrap_draws_instances_not_seeds() -> None:
     assert (mean, low, high) == (0.5, 0.0, 1.0)
     mean, low, high = profiles.bootstrap(np.full(6, 0.25), list("abcdef"))
     assert mean == low == high == 0.25
+    alone = profiles.bootstrap(d, ["a"] * 4)
+    assert alone == (0.5, -INF, INF)
+    assert profiles.interval_text(alone) == "+0.500"
     wide = profiles.bootstrap(d, ["a", "b", "c", "d"])
     assert 0.0 <= wide[1] < 0.5 < wide[2] <= 1.0
 

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.arena.document import Heading, Picture, Table, Text, markdown
 from benchmarks.arena.page import page
+from benchmarks.arena.report import read_references
 from tests.benchmarks.test_profiles import made, stored
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -126,6 +127,14 @@ def test_unknown_baselines_and_folders_are_named(tmp_path: Path, capsys: pytest.
     reference.write_text("suite,name\n")
     assert main(["report", str(tmp_path), "--reference", str(reference)]) == 2
     assert "['instance', 'n', 'value']" in capsys.readouterr().err
+
+
+def test_best_known_values_are_written_and_read_again(tmp_path: Path) -> None:
+    runs = [made("nomad", [1.0, 9.0], [3.0, 0.1], f_opt=None), made("cma-es", [1.0], [2.0], f_opt=None)]
+    runs += [made("nomad", [], [], instance="b", f_opt=None)]
+    folder = stored(tmp_path / "long", runs)
+    assert main(["best", str(folder), "--out", str(tmp_path / "best.csv")]) == 0
+    assert read_references(tmp_path / "best.csv") == {("s", "a", 2): 0.1}
 
 
 SORTING = """
