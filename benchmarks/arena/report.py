@@ -15,6 +15,8 @@ from benchmarks.arena.slices import Slice, ordered, safe, slices_of
 from benchmarks.arena.store import Run, Store
 
 _NOTES_PER_SOLVER = 4
+# Suites with no more instances are shown instance by instance.
+_FEW = 6
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Run], list[dict[str, Any]]]:
@@ -138,7 +140,7 @@ def _suite(suite: str, parts: Sequence[Slice], look: pictures.Styles, baseline: 
             rule = f", {'c <= 0' if kind == 'strict' else 'c <= 1e-6'}" if len(kinds) > 1 else ""
             blocks += [
                 tables.shares(part, kind),
-                tables.by_group(part, kind),
+                *(tables.finals(part, kind) if len(set(part.instances)) <= _FEW else [tables.by_group(part, kind)]),
                 Picture(
                     f"{part.name}-data-{kind}",
                     pictures.data_profiles(part, kind, look),

@@ -38,7 +38,8 @@ def compared(
         score = np.array([better * v if math.isfinite(v) else -math.inf for v in values])
         rivals = [score[i] for i, name in enumerate(solvers) if not ours(name) and name != "random"]
         for i, name in enumerate(solvers):
-            if better and ours(name) and rivals and max(rivals) > score[i] + _TIE * max(1.0, abs(score[i])):
+            tie = _TIE * max(1.0, abs(score[i])) if math.isfinite(score[i]) else 0.0
+            if better and ours(name) and rivals and max(rivals) > score[i] + tie:
                 bold.add((i, j))
     rows = [(name, *(form(float(values[i])) for _, values, form, _ in columns)) for i, name in enumerate(solvers)]
     return Table(("solver", *(c[0] for c in columns)), tuple(rows), frozenset(bold), caption)
@@ -90,6 +91,33 @@ def by_n(parts: Sequence[Slice], kind: str) -> Table:
     if len(columns) > 1:
         columns.append(("mean", np.mean([values for _, values, _, _ in columns], axis=0), _share, 1))
     return compared(f"Share of targets ({' or '.join(sorted(kinds))}) hit at the full budget.", columns, solvers)
+
+
+def finals(part: Slice, kind: str) -> list[Table]:
+    """One table an instance, for suites of a few: last gaps over seeds, and evaluations to two levels."""
+    out = []
+    for instance in dict.fromkeys(part.instances):
+        members = [p for p, name in enumerate(part.instances) if name == instance]
+        level = part.f_ref[kind][members[0]]
+        last = np.full((len(part.solvers), len(members)), np.inf)
+        for s, solver in enumerate(part.solvers):
+            for j, p in enumerate(members):
+                values = part.runs[solver][part.keys[p]].curves[kind][1]
+                last[s, j] = values[-1] - level if len(values) else np.inf
+        levels = np.tile([level + 1e-3, level + 1e-2 * abs(level)], (len(part.keys), 1))
+        times = part.times(kind, levels)[:, members]
+        columns: list[tuple[str, FloatArray, Callable[[float], str], int]] = [
+            ("median gap", np.array([profiles.median(row) for row in last]), _number, -1),
+            ("worst gap", np.max(last, axis=1), _number, -1),
+        ]
+        for t, title in enumerate(("1e-3", "1 %")):
+            columns.append((f"within {title}", np.mean(np.isfinite(times[:, :, t]), axis=1), _share, 1))
+            medians = np.array([profiles.median(row) for row in times[:, :, t]])
+            columns.append((f"evaluations to {title}", medians, _number, -1))
+        rule = f", {'every c <= 0' if kind == 'strict' else 'every c <= 1e-6'}" if part.constrained else ""
+        caption = f"{instance}: {len(members)} runs{rule}; gaps to {level:.9g} (minimised)."
+        out.append(compared(caption, columns, part.solvers))
+    return out
 
 
 def by_group(part: Slice, kind: str) -> Table:

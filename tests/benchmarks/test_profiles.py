@@ -13,7 +13,7 @@ from benchmarks.arena.compare import compare
 from benchmarks.arena.document import Table, markdown
 from benchmarks.arena.slices import slices_of
 from benchmarks.arena.store import Run, Store
-from benchmarks.arena.tables import by_group, by_n, coverage, feasibility, shares
+from benchmarks.arena.tables import by_group, by_n, coverage, feasibility, finals, shares
 
 INF = np.inf
 
@@ -170,6 +170,25 @@ def test_tables_show_shares_and_our_losses_in_bold() -> None:
     assert "| group a | **0.400** | 0.800 | 1.000 |" in markdown([groups])
     assert table(by_n([part], "strict"))["dfoattack"] == {"n=2, 50n": "0.700"}
     assert table(coverage([part]))["nomad"]["ended"] == "2 ok"
+
+
+def test_a_few_instances_are_shown_one_by_one() -> None:
+    runs = [made("dfoattack", [1.0, 9.0], [5.0, 1.0 + 5e-3], seed=s, f_opt=1.0) for s in range(3)]
+    runs += [made("nomad", [1.0, 20.0 + s], [5.0, 1.0 + 10.0 ** -(3 + s)], seed=s, f_opt=1.0) for s in range(3)]
+    (t,) = finals(slices_of(runs, {})[0], "strict")
+    cells = table(t)
+    assert cells["dfoattack"]["median gap"] == "0.005"
+    assert cells["nomad"]["worst gap"] == "0.001"
+    assert cells["nomad"]["evaluations to 1e-3"] == "21"
+    assert cells["dfoattack"]["evaluations to 1e-3"] == "-"
+    assert cells["dfoattack"]["within 1 %"] == "1.000"
+    assert {t.columns[j] for i, j in t.bold if i == 0} >= {
+        "median gap",
+        "worst gap",
+        "within 1e-3",
+        "evaluations to 1e-3",
+    }
+    assert "evaluations to 1 %" not in {t.columns[j] for i, j in t.bold if i == 0}
 
 
 def test_small_suites_are_taken_together_over_n() -> None:
