@@ -14,6 +14,7 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.barrier import Barrier
 from dfoattack.cache import History
+from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
@@ -33,6 +34,7 @@ class Setup:
     budget : float                                      evaluations (gradients charged), inf for none
     f_target : float                                    stop once a feasible value <= f_target is known; -inf for none
     quota : int                                         covering trials without improvement before a run may converge
+    geometry : Geometry                                 the same box with periods, groups and levels: how points move in it
     """
 
     lower: FloatArray
@@ -44,6 +46,7 @@ class Setup:
     f_target: float
     quota: int
     options: Options
+    geometry: Geometry
 
     @property
     def n(self) -> int:
@@ -165,8 +168,35 @@ class CoverState:
 
 
 @dataclass(frozen=True)
+class NeighbourState:
+    """What the steps of categorical variables remember.
+
+    Attributes
+    ----------
+    levels : float64 (q,)          levels of the centre whose neighbours were polled last
+    frame : float                  largest frame size then, scaled
+    rivals : float64 (m, q)        combinations of levels that have been descended in
+    frames : float64 (m,)          how large their own frame is, scaled; 0 once no step is left
+    moves : float64 (m, n)         displacement of their last improvement, user units; 0 for none
+    """
+
+    levels: FloatArray
+    frame: float
+    rivals: FloatArray
+    frames: FloatArray
+    moves: FloatArray
+
+
+@dataclass(frozen=True)
 class SearchStates:
-    """What the searches remember, a field each; None before first use and after a restart."""
+    """What the searches remember, a field each; None before first use and after a restart.
+
+    Attributes
+    ----------
+    neighbours : NeighbourState or None
+    """
+
+    neighbours: NeighbourState | None = None
 
 
 NO_SEARCHES = SearchStates()

@@ -32,12 +32,13 @@ from dfoattack.barrier import (
 )
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError
-from dfoattack.kernels import covering as covering_kernels
+from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh, first_frame
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
 from dfoattack.state import (
+    NO_SEARCHES,
     AttackState,
     LocalRun,
     Pending,
@@ -50,6 +51,7 @@ from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.model import ModelSearch
+from dfoattack.steps.neighbours import neighbour_steps, unfinished
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.speculative import Speculative
 from dfoattack.trials import Counters, Evaluations, Trials
@@ -68,9 +70,11 @@ class Schedule:
     steps: tuple[Step, ...]
 
     @classmethod
-    def default(cls, options: Options) -> Schedule:
+    def default(cls, options: Options, levels: bool = False) -> Schedule:
+        """The steps of a run; `levels`: some variable is categorical."""
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
-        return cls((Attack(operators), Speculative(), ModelSearch(), Poll(), PollCompletion(), Covering()))
+        discrete = neighbour_steps() if levels else ()
+        return cls((Attack(operators), Speculative(), ModelSearch(), Poll(), PollCompletion(), *discrete, Covering()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,6 +113,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         f_target=-math.inf if f_target is None else problem.sign * float(f_target),
         quota=quota if options.covering else 0,
         options=options,
+        geometry=Geometry.of(space),
     )
 
 
@@ -155,6 +160,8 @@ def ask(
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
+        if not (setup.geometry.plain or step.changes_levels):
+            proposal = evolve(proposal, X=setup.geometry.held(proposal.X, proposal.origins))
         fresh = _fresh(state.history, proposal.X)
         if fresh:
             return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)
@@ -238,15 +245,15 @@ def tell(
     after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
     after = _with_best(after, first)
     if starting:
-        return _start_run(setup, _with_pool(after, told.X))
+        return _start_run(setup, _with_pool(setup, after, told.X))
     refine = _drop_small_gains(before, barrier.f_scale, types, F, H, pending.trials.on_mesh[run])
     step = schedule.steps[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
         after = evolve(after, cover=evolve(after.cover, since=0))
-    after = _with_success(after, step, outcome, pending.origins[run], refine)
+    after = _with_success(setup, after, step, outcome, pending.origins[run], refine)
     ends = step.ends_iteration(setup, after, outcome)
-    after = _with_pool(step.update(setup, _with_credit(after, step, outcome), outcome), told.X)
+    after = _with_pool(setup, step.update(setup, _with_credit(after, step, outcome), outcome), told.X)
     return evolve(after, stage=len(schedule.steps) if ends else state.stage + 1)
 
 
@@ -266,13 +273,13 @@ def _with_columns(
     return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
 
 
-def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
+def _with_pool(setup: Setup, state: SolverState, X: FloatArray) -> SolverState:
     """Distances of the covering candidates after new points, whatever step they came from."""
     cover = state.cover
     if not cover.Y.shape[0] or state.mesh is None or not X.shape[0]:
         return state
     d2 = cover.d2.copy()
-    covering_kernels.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
+    setup.geometry.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
     return evolve(state, cover=evolve(cover, d2=d2))
 
 
@@ -324,7 +331,7 @@ def _outcome(
     row = _moved_to(setup, before, after)
     size = 0.0
     if row >= 0 and after.mesh is not None:
-        step = after.history.X[row] - pending.origins[run][row - first]
+        step = setup.geometry.displacement(pending.origins[run][row - first], after.history.X[row])
         size = float(np.max(np.abs(step) / after.mesh.scale, initial=0.0))
     return Outcome(
         memo=pending.memo,
@@ -374,11 +381,13 @@ def _with_credit(state: SolverState, step: Step, outcome: Outcome) -> SolverStat
     return evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
 
 
-def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool) -> SolverState:
+def _with_success(
+    setup: Setup, state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool
+) -> SolverState:
     success = max(state.success, outcome.success)
     move, grow = state.move, state.grow
     if outcome.improved:
-        move = state.history.X[outcome.row] - origins[outcome.row - outcome.first]
+        move = setup.geometry.displacement(origins[outcome.row - outcome.first], state.history.X[outcome.row])
         grow = outcome.success == FULL and step.enlarges
     return evolve(state, success=success, move=move, grow=grow, refine=state.refine or refine)
 
@@ -403,7 +412,11 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
         request = first_frame(x, setup.lower, setup.upper)
     else:
         request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
-    mesh = Mesh.start(request, setup.granularity, x, None if state.mesh is None else state.mesh.scale)
+    geometry = setup.geometry
+    if not geometry.plain:
+        request = np.where(geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request))
+    scale = None if state.mesh is None else state.mesh.scale
+    mesh = Mesh.start(request, setup.granularity, x, scale, geometry.unit)
     return _next_iteration(evolve(state, mesh=mesh, drawn=0))
 
 
@@ -430,10 +443,10 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     state = evolve(state, barrier=barrier)
     x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
     floored = False
-    if state.success and state.floored and state.move is not None:
+    if state.success and state.floored and state.move is not None and (setup.geometry.plain or state.move.any()):
         mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
     elif state.success == FULL and state.grow and state.move is not None:
-        mesh = mesh.enlarged(state.move, x, setup.upper - setup.lower)
+        mesh = mesh.enlarged(state.move, x, setup.geometry.span)
     elif state.success:
         mesh = mesh.moved(x)
     else:
@@ -441,8 +454,10 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         floored = at_end and not state.refine
         mesh = mesh if floored else mesh.refined(x)
     state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
-    done = state.cover.since >= setup.quota or state.cover.exhausted
-    return _restart(setup, state, rng) if floored and done else state
+    done = state.cover.since >= setup.quota or state.cover.exhausted or not setup.geometry.moving.shape[0]
+    if floored and done and not (setup.geometry.has_levels and unfinished(setup, state)):
+        return _restart(setup, state, rng)
+    return state
 
 
 def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
@@ -473,6 +488,7 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
         attack=AttackState(setup.options.attack_radius_init),
         cover=evolve(empty_cover(setup.n), window=state.cover.window),
+        searches=NO_SEARCHES,
         floored=False,
         move=None,
         moved=False,

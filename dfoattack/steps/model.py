@@ -16,7 +16,6 @@ from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
-from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.models import QuadraticModels, quadratic_models
 from dfoattack.state import Setup, SolverState
@@ -62,10 +61,11 @@ class ModelSearch(Step):
 def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArray | None:
     """Minimisers of the models round history row `row`, (k, n), or None where no model can be made."""
     n = setup.n
+    geometry = setup.geometry
     x = state.history.X[row]
-    rows, distance = _nearest(state, x, mesh)
+    rows, distance = _nearest(setup, state, x, mesh)
     radius = float(max(REACH, distance.max(initial=0.0)))
-    if rows.shape[0] < n + 2:
+    if rows.shape[0] < n + 2 or not geometry.moving.shape[0]:
         return None
     unit = radius * mesh.frame_size
     columns = _columns(state, rows)
@@ -76,27 +76,32 @@ def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArra
     if not np.isfinite(spread).all():
         return None
     spread[spread <= 0.0] = 1.0
-    models = quadratic_models(
-        (state.history.X[rows] - x) / unit, (values - low) / spread, (REACH / np.maximum(REACH, distance)) ** 2
-    )
+    S = geometry.displacement(x, state.history.X[rows]) / unit
+    if geometry.has_levels:  # models of the other variables, from points of these levels alone
+        S = np.ascontiguousarray(S[:, geometry.moving])
+    models = quadratic_models(S, (values - low) / spread, (REACH / np.maximum(REACH, distance)) ** 2)
     if models is None:
         return None
-    lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
-    upper = np.minimum((setup.upper - x) / unit, TRUST / radius)
+    low_bound, high_bound = geometry.around(x)
+    lower = np.maximum((low_bound - x) / unit, -TRUST / radius)
+    upper = np.minimum((high_bound - x) / unit, TRUST / radius)
+    if geometry.has_levels:
+        lower, upper = lower[geometry.moving], upper[geometry.moving]
     limits = (-low / spread)[1:]  # c_j <= tol_j in the units of the models
     steps = [minimiser(models, limits, lower, upper)]
     if columns.shape[0]:
         size = float(np.abs(steps[0]).max())
         steps.append(minimiser(models, limits - MARGIN * size**2, lower, upper))
-    X = np.empty((len(steps), n))
-    kernels.snap(x + np.array(steps) * unit, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
-    return X
+    D = np.zeros((len(steps), n))
+    D[:, geometry.moving] = steps
+    return geometry.snapped(x + D * unit)
 
 
-def _nearest(state: SolverState, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:
+def _nearest(setup: Setup, state: SolverState, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:
     """Rows of the usable points nearest to x, and their distances from it in frame sizes."""
     history, n = state.history, x.shape[0]
-    distance = np.max(np.abs(history.X - x) / mesh.frame_size, axis=1, initial=0.0)
+    # Seen from x: the short way round, and infinitely far where a categorical variable has another level.
+    distance = np.max(np.abs(setup.geometry.images(x, history.X) - x) / mesh.frame_size, axis=1, initial=0.0)
     distance[history.status != 0] = np.inf
     full = (n + 1) * (n + 2) // 2
     quadratic = n <= FULL_QUADRATIC_MAX and distance.shape[0] >= full
