@@ -102,7 +102,9 @@ def with_distances(
                 f"`distances` must have shape (L, L) with L = {count} for variable `{names[i]}`, got {D.shape}."
             )
         if np.isnan(D).any() or (D < 0.0).any():
-            raise ProblemError(f"`distances` must be >= 0 (inf: no neighbours) for variable `{names[i]}`, got {shown(D)}.")
+            raise ProblemError(
+                f"`distances` must be >= 0 (inf: no neighbours) for variable `{names[i]}`, got {shown(D)}."
+            )
         order = tuple(
             tuple(int(b) for b in np.argsort(D[a], kind="stable") if b != a and D[a, b] < math.inf)
             for a in range(count)

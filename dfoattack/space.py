@@ -6,6 +6,7 @@ attacks and kernels see. Units are the user's in both; nothing is scaled here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack import _variables
 from dfoattack._fingerprint import fingerprint_of
-from dfoattack._validation import bound_arrays, float_array, interval, number, shown, suggestion
+from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack._validation import bound_arrays, float_array, interval, number, shown
 from dfoattack.categories import Category, Neighbours, categories_of, with_distances
 from dfoattack.errors import ProblemError
 from dfoattack.kernels.mesh import snap as _snap_kernel
 from dfoattack.kernels.wrapping import snap_wrapped as _wrap_kernel
-from dfoattack.lattice import few_ulp, nearest_lattice, next_lattice, whole_inverse
+from dfoattack.lattice import few_ulp, whole_inverse
 
 __all__ = ["Box", "as_box"]
 
@@ -127,9 +129,10 @@ class Box:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise ProblemError(f"`names` must be different from each other, got {twice!r} twice.")
         self.units: tuple[str, ...] = _labels("units", units, self.n) or ("",) * self.n
-        self._check_order(low, high)
+        _variables.check_order(self.names, low, high)
+        index = functools.partial(_variables.index_of, self.names)
         self.categories: dict[int, Category] = with_distances(
-            categories_of(categorical, self.names, self._index), distances, self.names, self._index
+            categories_of(categorical, self.names, index), distances, self.names, index
         )
         if neighbours is not None and not callable(neighbours):
             raise ProblemError(f"`neighbours` must be callable or None, got {shown(neighbours)}.")
@@ -137,15 +140,15 @@ class Box:
             raise ProblemError("`neighbours` must come with categorical variables, got none.")
         self.neighbour_function: Neighbours | None = neighbours
 
-        g = self._granularity(granularity, integer)
-        self._code_bounds(low, high, g)
+        g = _variables.granularities(self.names, granularity, integer)
+        _variables.code_bounds(self.names, self.categories, low, high, g)
         inverse = whole_inverse(g)
-        period = self._periods(periodic, low, high, g, inverse)
-        self.groups: tuple[tuple[int, ...], ...] = self._groups(groups)
+        period = _variables.periods(self.names, self.categories, periodic, low, high, g, inverse)
+        self.groups: tuple[tuple[int, ...], ...] = _variables.groups_of(self.names, groups)
         for i in np.flatnonzero(g > 0).tolist():
-            low[i], high[i] = self._lattice_bounds(i, low[i], high[i], g[i], inverse[i])
+            low[i], high[i] = _variables.lattice_bounds(self.names, i, low[i], high[i], g[i], inverse[i])
         values = np.where(low == high, low, np.nan)
-        self._fix(values, fixed, low, high, g, inverse)
+        _variables.write_fixed(self.names, self.categories, values, fixed, low, high, g, inverse)
 
         self.lower: FloatArray = _frozen(low)
         self.upper: FloatArray = _frozen(high)
@@ -240,7 +243,7 @@ class Box:
         if len(entries) != self.n:
             raise ProblemError(f"`values` must have length n = {self.n}, got {len(entries)}.")
         for i in self.categories:
-            entries[i] = self._code("values", i, entries[i])
+            entries[i] = _variables.code_of(self.names, self.categories, "values", i, entries[i])
         return float_array("values", entries)
 
     def neighbours(self, x: npt.ArrayLike) -> FloatArray:
@@ -354,186 +357,6 @@ class Box:
         if self.groups:
             kinds += f", groups={len(self.groups)}"
         return f"Box(n={self.n}, n_free={self.n_free}, {kinds}, {bounds})"
-
-    # ---------------------------------------------------------------- construction
-
-    def _index(self, argument: str, key: Any) -> int:
-        """Turn an index or a name into an index 0 <= i < n."""
-        if isinstance(key, str):
-            if key not in self.names:
-                raise ProblemError(
-                    f"`{argument}` must use names from `names`, got {key!r}.{suggestion(key, self.names)}"
-                )
-            return self.names.index(key)
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            if not -self.n <= key < self.n:
-                raise ProblemError(f"`{argument}` must use indices in [0, n-1] = [0, {self.n - 1}], got {key}.")
-            return int(key) % self.n
-        raise ProblemError(f"`{argument}` must use indices (int) or names (str), got {shown(key)}.")
-
-    def _check_order(self, low: FloatArray, high: FloatArray) -> None:
-        for bound, values, wrong in (("lower", low, math.inf), ("upper", high, -math.inf)):
-            for i in np.flatnonzero(np.isnan(values) | (values == wrong)):
-                raise ProblemError(
-                    f"`{bound}` must hold numbers or {-wrong}, got {values[i]} for variable `{self.names[i]}`."
-                )
-        for i in np.flatnonzero(low > high):
-            raise ProblemError(
-                f"`lower` must not exceed `upper` for variable `{self.names[i]}`, "
-                f"got {number(low[i])} > {number(high[i])}."
-            )
-
-    def _granularity(self, granularity: Any, integer: Any) -> FloatArray:
-        n = self.n
-        if granularity is None:
-            g = np.zeros(n)
-        elif isinstance(granularity, Mapping):
-            g = np.zeros(n)
-            for key, value in granularity.items():
-                g[self._index("granularity", key)] = float_array("granularity", value).item()
-        else:
-            g = float_array("granularity", granularity)
-            if g.shape not in ((), (n,)):
-                raise ProblemError(f"`granularity` must be a number or have shape (n,) with n = {n}, got {g.shape}.")
-            g = np.array(np.broadcast_to(g, (n,)))
-        for i in np.flatnonzero(~np.isfinite(g) | (g < 0)).tolist():
-            raise ProblemError(
-                f"`granularity` must be finite and >= 0 (0 = continuous), got {g[i]} for variable `{self.names[i]}`."
-            )
-        for i in self._chosen("integer", integer):
-            if g[i] == 0:
-                g[i] = 1.0
-            elif g[i] != math.floor(g[i]):
-                raise ProblemError(
-                    f"`granularity` must be a whole number for integer variable `{self.names[i]}`, got {number(g[i])}."
-                )
-        return g
-
-    def _chosen(self, argument: str, chosen: Any) -> list[int]:
-        """Indices of True (all), a mask, or a list of indices or names."""
-        if chosen is None or chosen is False:
-            return []
-        if chosen is True:
-            return list(range(self.n))
-        if isinstance(chosen, (str, int, np.integer)):
-            return [self._index(argument, chosen)]
-        try:
-            keys = list(chosen)
-        except TypeError:
-            raise ProblemError(
-                f"`{argument}` must be True, a bool mask, or a list of indices or names, got {shown(chosen)}."
-            ) from None
-        if keys and all(isinstance(key, (bool, np.bool_)) for key in keys):
-            if len(keys) != self.n:
-                raise ProblemError(
-                    f"`{argument}` must have shape (n,) with n = {self.n} as a mask, got ({len(keys)},)."
-                )
-            return [i for i, flag in enumerate(keys) if flag]
-        return [self._index(argument, key) for key in keys]
-
-    def _code_bounds(self, low: FloatArray, high: FloatArray, g: FloatArray) -> None:
-        """Bounds and granularity of the categorical variables, in place: their codes are 0 .. L-1."""
-        for i, category in self.categories.items():
-            last = float(len(category.levels) - 1)
-            if not (low[i] in (-math.inf, 0.0) and high[i] in (math.inf, last)):
-                raise ProblemError(
-                    f"Bounds of categorical variable `{self.names[i]}` must be left out or be {interval(0, last)} "
-                    f"(codes of {len(category.levels)} levels), got {interval(low[i], high[i])}."
-                )
-            if g[i] not in (0.0, 1.0):
-                raise ProblemError(
-                    f"`granularity` must be left out for categorical variable `{self.names[i]}`, got {number(g[i])}."
-                )
-            low[i], high[i], g[i] = 0.0, last, 1.0
-
-    def _periods(
-        self, periodic: Any, low: FloatArray, high: FloatArray, g: FloatArray, inverse: FloatArray
-    ) -> FloatArray:
-        period = np.zeros(self.n)
-        for i in self._chosen("periodic", periodic):
-            name = self.names[i]
-            if i in self.categories:
-                raise ProblemError(f"`periodic` must not name categorical variables, got `{name}`.")
-            if not (math.isfinite(low[i]) and math.isfinite(high[i] - low[i])):
-                raise ProblemError(
-                    f"`periodic` variables must have two finite bounds (period = upper - lower), "
-                    f"got {interval(low[i], high[i])} for variable `{name}`."
-                )
-            if g[i] > 0.0:
-                for bound in (low[i], high[i]):
-                    if abs(bound - nearest_lattice(bound, g[i], inverse[i])) > few_ulp(bound, g[i], g[i]):
-                        raise ProblemError(
-                            f"Bounds of periodic variable `{name}` must be multiples of its granularity "
-                            f"{number(g[i])}, so that the period is one too, got {interval(low[i], high[i])}."
-                        )
-            period[i] = high[i] - low[i]
-        return period
-
-    def _groups(self, groups: Any) -> tuple[tuple[int, ...], ...]:
-        if groups is None:
-            return ()
-        if isinstance(groups, (str, bytes, Mapping)) or not hasattr(groups, "__iter__"):
-            raise ProblemError(f"`groups` must be a sequence of lists of indices or names, got {shown(groups)}.")
-        found: list[tuple[int, ...]] = []
-        for group in groups:
-            if isinstance(group, (str, int, np.integer)) or not hasattr(group, "__iter__"):
-                raise ProblemError(f"`groups` must hold lists of indices or names, got {shown(group)}.")
-            members = [self._index("groups", key) for key in group]
-            for i in members:
-                if members.count(i) > 1 or any(i in other for other in found):
-                    raise ProblemError(f"`groups` must hold every variable at most once, got `{self.names[i]}` twice.")
-            if not members:
-                raise ProblemError("`groups` must not hold an empty group.")
-            found.append(tuple(members))
-        return tuple(found)
-
-    def _code(self, argument: str, i: int, value: Any) -> float:
-        """The code of a level of categorical variable i."""
-        code = self.categories[i].code(value)
-        if code < 0:
-            levels = self.categories[i].levels
-            raise ProblemError(
-                f"`{argument}` must be one of the levels {shown(levels)} for variable `{self.names[i]}`, "
-                f"got {shown(value)}.{suggestion(str(value), [v for v in levels if isinstance(v, str)])}"
-            )
-        return float(code)
-
-    def _lattice_bounds(self, i: int, low: float, high: float, g: float, inverse: float) -> tuple[float, float]:
-        """Bounds of variable i moved inwards onto its lattice."""
-        new_low = low if low == -math.inf else next_lattice(low, g, inverse, +1)
-        new_high = high if high == math.inf else next_lattice(high, g, inverse, -1)
-        if new_low > new_high:
-            what = "integer" if g == 1 else f"multiple of {number(g)}"
-            raise ProblemError(
-                f"Bounds of variable `{self.names[i]}` must hold at least one {what}, got {interval(low, high)}."
-            )
-        return new_low, new_high
-
-    def _fix(
-        self, values: FloatArray, fixed: Any, low: FloatArray, high: FloatArray, g: FloatArray, inverse: FloatArray
-    ) -> None:
-        """Write the values of `fixed` into `values` (n,), in place."""
-        if fixed is None:
-            return
-        if not isinstance(fixed, Mapping):
-            raise ProblemError(f"`fixed` must be a dict {{index or name: value}}, got {shown(fixed)}.")
-        for key, raw in fixed.items():
-            i = self._index("fixed", key)
-            value = float_array("fixed", self._code("fixed", i, raw) if i in self.categories else raw)
-            if value.size != 1 or not np.isfinite(value).all():
-                raise ProblemError(
-                    f"`fixed` must be one finite number for variable `{self.names[i]}`, got {shown(raw)}."
-                )
-            v = value.item() + 0.0
-            if not low[i] <= v <= high[i]:
-                raise ProblemError(
-                    f"`fixed` must lie in {interval(low[i], high[i])} for variable `{self.names[i]}`, got {number(v)}."
-                )
-            if g[i] > 0 and v not in (low[i], high[i], nearest_lattice(v, g[i], inverse[i])):
-                raise ProblemError(
-                    f"`fixed` must be a multiple of {number(g[i])} for variable `{self.names[i]}`, got {number(v)}."
-                )
-            values[i] = v
 
     def _check_width(self, name: str, array: FloatArray, width: int) -> None:
         if array.ndim not in (1, 2) or array.shape[-1] != width:

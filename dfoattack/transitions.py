@@ -414,7 +414,9 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
         request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
     geometry = setup.geometry
     if not geometry.plain:
-        request = np.where(geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request))
+        request = np.where(
+            geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)
+        )
     scale = None if state.mesh is None else state.mesh.scale
     mesh = Mesh.start(request, setup.granularity, x, scale, geometry.unit)
     return _next_iteration(evolve(state, mesh=mesh, drawn=0))

@@ -13,6 +13,7 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack.geometry import Geometry
 from dfoattack.kernels import directions
 
+COARSE_RHO = 5.0  # granular frames at least so many lattice steps wide can hold orthogonal directions after rounding
 SAFE_RHO = 20.0  # no loss of spanning was ever seen when every frame is at least this many mesh sizes wide
 
 
@@ -57,7 +58,8 @@ def block_rows(geometry: Geometry, v: FloatArray, rho: FloatArray) -> FloatArray
             parts.append(_embedded(poll_rows(v[at], rho[at]), at, n))
         at = block.discrete
         if at.shape[0]:
-            parts.append(_embedded(np.diag(np.where(v[at] < 0.0, -rho[at], rho[at])), at, n))
+            own = poll_rows(v[at], rho[at]) if _coarse(rho[at]) else np.diag(np.where(v[at] < 0.0, -rho[at], rho[at]))
+            parts.append(_embedded(own, at, n))
     return np.vstack(parts) if parts else np.empty((0, n))
 
 
@@ -70,16 +72,16 @@ def inwards(geometry: Geometry, K: FloatArray, x: FloatArray) -> FloatArray:
     return np.where(turned[:, None], -K, K) + 0.0
 
 
-def combined_rows(geometry: Geometry, v: FloatArray, w: FloatArray, rho: FloatArray) -> FloatArray:
-    """Directions (m, n) that move granular variables together with others of their group: v and w (n,) of each group
-    that has such variables, rounded into the frame."""
+def combined_rows(geometry: Geometry, v: FloatArray, rho: FloatArray) -> FloatArray:
+    """Directions (m, n) that move granular variables together with others of their group: v (n,) of each group that has
+    such variables, rounded into the frame."""
     n = v.shape[0]
     rows = []
     for block in geometry.blocks:
         at = block.members
         if block.discrete.shape[0] and at.shape[0] > 1:
-            Z = np.empty((2, at.shape[0]))
-            directions.scale_directions(np.vstack([v[at], w[at]]), rho[at], Z)
+            Z = np.empty((1, at.shape[0]))
+            directions.scale_directions(v[None, at], rho[at], Z)
             rows.append(_embedded(Z, at, n))
     return np.vstack(rows) if rows else np.empty((0, n))
 
@@ -89,13 +91,16 @@ def block_completion(geometry: Geometry, K: FloatArray, rho: FloatArray) -> Floa
     n = rho.shape[0]
     parts = []
     for block in geometry.blocks:
-        at = block.continuous
-        if at.shape[0]:
-            own = np.ascontiguousarray(K[np.any(K[:, at] != 0.0, axis=1)][:, at])
-            parts.append(_embedded(completion(own, rho[at]), at, n))
-        at = block.discrete
-        if at.shape[0]:
-            parts.append(_embedded(np.vstack([np.diag(rho[at]), -np.diag(rho[at])]), at, n))
+        for at in (block.continuous, block.discrete):
+            if not at.shape[0]:
+                continue
+            if at is block.discrete and not _coarse(rho[at]):
+                own = np.vstack(
+                    [np.diag(rho[at]), -np.diag(rho[at])]
+                )  # those polled already are known and cost nothing
+            else:
+                own = completion(np.ascontiguousarray(K[np.any(K[:, at] != 0.0, axis=1)][:, at]), rho[at])
+            parts.append(_embedded(own, at, n))
     return np.vstack(parts) if parts else np.empty((0, n))
 
 
@@ -115,6 +120,10 @@ def one_group(geometry: Geometry, w: FloatArray) -> FloatArray:
         at = geometry.blocks[int(np.argmax(sizes))].members
         out[at] = w[at]
     return out
+
+
+def _coarse(rho: FloatArray) -> bool:
+    return bool(rho.shape[0] > 1 and rho.min() >= COARSE_RHO)
 
 
 def _embedded(Z: FloatArray, at: IntArray, n: int) -> FloatArray:

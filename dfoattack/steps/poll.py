@@ -55,7 +55,7 @@ class Poll(Step):
         Z = K
         if not geometry.one_block:
             K = _directions.inwards(geometry, K, x)
-            combined = _directions.combined_rows(geometry, v, w, mesh.rho)
+            combined = _directions.combined_rows(geometry, v, mesh.rho)
             combined[self._promise(combined, state, primary, mesh) < 0.0] *= -1.0
             Z, w = np.vstack([K, combined]), _directions.one_group(geometry, w)
         X, x = points(setup, mesh, x, Z)
