@@ -94,6 +94,12 @@ class Geometry:
         )
 
     @property
+    def mixed(self) -> bool:
+        """Continuous and granular variables side by side."""
+        granular = self.granularity[self.moving] > 0.0
+        return bool(granular.any() and not granular.all())
+
+    @property
     def unit(self) -> FloatArray | None:
         """Mesh units (n,): the period of continuous periodic variables, else 1; None where all are 1."""
         if not self.wraps:

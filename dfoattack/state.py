@@ -169,13 +169,13 @@ class CoverState:
 
 @dataclass(frozen=True)
 class NeighbourState:
-    """What the steps of categorical variables remember.
+    """What the steps of discrete neighbours remember; q variables are held in a descent.
 
     Attributes
     ----------
-    levels : float64 (q,)          levels of the centre whose neighbours were polled last
+    levels : float64 (q,)          their values at the centre whose neighbours were polled last
     frame : float                  largest frame size then, scaled
-    rivals : float64 (m, q)        combinations of levels that have been descended in
+    rivals : float64 (m, q)        their values in each combination that has been descended in
     frames : float64 (m,)          how large their own frame is, scaled; 0 once no step is left
     moves : float64 (m, n)         displacement of their last improvement, user units; 0 for none
     """
@@ -193,10 +193,11 @@ class SearchStates:
 
     Attributes
     ----------
-    neighbours : NeighbourState or None
+    neighbours, lattice : NeighbourState or None      rivals by levels of categorical variables, by lattice neighbours
     """
 
     neighbours: NeighbourState | None = None
+    lattice: NeighbourState | None = None
 
 
 NO_SEARCHES = SearchStates()

@@ -70,10 +70,10 @@ class Schedule:
     steps: tuple[Step, ...]
 
     @classmethod
-    def default(cls, options: Options, levels: bool = False) -> Schedule:
-        """The steps of a run; `levels`: some variable is categorical."""
+    def default(cls, options: Options, geometry: Geometry) -> Schedule:
+        """The steps of a run; those of discrete neighbours only where there are any."""
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
-        discrete = neighbour_steps() if levels else ()
+        discrete = neighbour_steps(geometry)
         return cls((Attack(operators), Speculative(), ModelSearch(), Poll(), PollCompletion(), *discrete, Covering()))
 
     @property
@@ -445,7 +445,9 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     state = evolve(state, barrier=barrier)
     x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
     floored = False
-    if state.success and state.floored and state.move is not None and (setup.geometry.plain or state.move.any()):
+    # A step to other levels has widened the frame already.
+    at_end = mesh.size <= setup.options.frame_size_min
+    if state.success and state.floored and state.move is not None and at_end:
         mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
     elif state.success == FULL and state.grow and state.move is not None:
         mesh = mesh.enlarged(state.move, x, setup.geometry.span)
@@ -456,8 +458,9 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         floored = at_end and not state.refine
         mesh = mesh if floored else mesh.refined(x)
     state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
+    discrete = setup.geometry.has_levels or setup.geometry.mixed
     done = state.cover.since >= setup.quota or state.cover.exhausted or not setup.geometry.moving.shape[0]
-    if floored and done and not (setup.geometry.has_levels and unfinished(setup, state)):
+    if floored and done and not (discrete and unfinished(setup, state)):
         return _restart(setup, state, rng)
     return state
 

@@ -1,4 +1,4 @@
-"""Categorical variables: the discrete neighbours of the centre, and descents from those that are nearly as good.
+"""Discrete neighbours: those of categorical variables evaluated, and descents from neighbours that are nearly as good.
 
 After the extended poll of Audet & Dennis (2001), "Pattern search algorithms for mixed variable programming", and Abramson, Audet,
 Chrissis & Walston (2009), "Mesh adaptive direct search algorithms for mixed variable optimization". A neighbour y whose value is
@@ -7,6 +7,9 @@ few polls, and its best point competes with the centre.
 
 Each combination of levels keeps its own frame. It shrinks when a poll round the combination's best point fails, and the margin xi
 shrinks with it: the finer a rival has been looked at, the nearer it must be to go on, so that descents end by themselves.
+
+Lattice neighbours of mixed problems (one step in one granular variable; the poll evaluates them) are descended in the same way, in
+the continuous variables, but only once the frame is small: before that the poll and the models move both together.
 """
 
 from __future__ import annotations
@@ -15,10 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
+from dfoattack.geometry import Geometry
 from dfoattack.state import NeighbourState, Setup, SolverState
 from dfoattack.steps import _directions
 from dfoattack.steps.base import Outcome, Proposal, Step
@@ -27,14 +31,53 @@ XI = 0.05  # of the objective's range: how much worse than the centre a neighbou
 FRAME_INIT = 0.5  # first frame of a descent, in units of the first frame of the run
 SHRINK = 0.25
 ROUNDS = 2  # polls of descents an iteration
+LATTICE_FRAME = 1e-3  # of the first frame, below which lattice neighbours of mixed problems are descended from
 AGAIN = 0.1  # neighbours are polled again when the frame has shrunk by this factor since
 SUFFICIENT = 1e-3  # gain in units of f_scale after which other levels begin with a wide frame
 WIDE = 0.1  # that frame, in units of the first one
 
 
-def neighbour_steps() -> tuple[Step, ...]:
-    """The neighbours of the centre, then a bounded number of polls round rivals."""
-    return (NeighbourPoll(), *(ExtendedPoll() for _ in range(ROUNDS)))
+def neighbour_steps(geometry: Geometry) -> tuple[Step, ...]:
+    """The neighbours of the centre, then a bounded number of polls round rivals; none where there is nothing discrete."""
+    steps: list[Step] = []
+    if geometry.has_levels:
+        steps += [NeighbourPoll(), *(ExtendedPoll(LEVELS) for _ in range(ROUNDS))]
+    if geometry.mixed:
+        steps += [ExtendedPoll(LATTICE) for _ in range(ROUNDS)]
+    return tuple(steps)
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Which variables a descent holds, and what is a neighbour: levels of categorical variables, or lattice steps."""
+
+    lattice: bool
+
+    def held(self, geometry: Geometry) -> BoolArray:
+        """Variables that tell rivals apart, bool (n,)."""
+        return geometry.categorical | (geometry.granularity > 0.0) if self.lattice else geometry.categorical
+
+    def neighbours(self, geometry: Geometry, x: FloatArray) -> FloatArray:
+        """Neighbours (k, n) of x (n,)."""
+        if not self.lattice:
+            return geometry.neighbours(x)
+        return geometry.snapped(x + _directions.lattice_neighbours(geometry, geometry.granularity))
+
+    def memory(self, setup: Setup, state: SolverState) -> NeighbourState:
+        """What is remembered of rivals of this kind."""
+        known = state.searches.lattice if self.lattice else state.searches.neighbours
+        if known is not None:
+            return known
+        q = int(np.count_nonzero(self.held(setup.geometry)))
+        return NeighbourState(np.full(q, -1.0), np.inf, np.empty((0, q)), np.empty(0), np.empty((0, setup.n)))
+
+    def remember(self, state: SolverState, memory: NeighbourState) -> SolverState:
+        """The state with this memory."""
+        searches = evolve(state.searches, **{"lattice" if self.lattice else "neighbours": memory})
+        return evolve(state, searches=searches)
+
+
+LEVELS, LATTICE = Discrete(False), Discrete(True)
 
 
 class NeighbourPoll(Step):
@@ -52,7 +95,7 @@ class NeighbourPoll(Step):
         if row < 0 or not self._due(setup, state, row):
             return Proposal.nothing(setup.n)
         x = state.history.X[row]
-        memo = evolve(_memory(setup, state), levels=x[setup.geometry.categorical], frame=_frame(setup, state))
+        memo = evolve(LEVELS.memory(setup, state), levels=x[setup.geometry.categorical], frame=_frame(setup, state))
         return Proposal.around(setup.geometry.neighbours(x), x, True, memo=memo)
 
     @staticmethod
@@ -67,7 +110,7 @@ class NeighbourPoll(Step):
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         if outcome.memo is None:
             return state
-        return _widened(evolve(state, searches=evolve(state.searches, neighbours=outcome.memo)), outcome)
+        return _widened(LEVELS.remember(state, outcome.memo), outcome)
 
 
 @dataclass(frozen=True)
@@ -96,11 +139,14 @@ class ExtendedPoll(Step):
     name = "neighbours"
     changes_levels = True
 
+    def __init__(self, kind: Discrete) -> None:
+        self.kind = kind
+
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         mesh, row = state.mesh, _centre(setup, state)
-        if row < 0 or mesh is None:
+        if row < 0 or mesh is None or (self.kind.lattice and _frame(setup, state) > LATTICE_FRAME):
             return Proposal.nothing(setup.n)
-        rivals = _rivals(setup, state, row)
+        rivals = _rivals(setup, state, row, self.kind)
         if not rivals:
             return Proposal.nothing(setup.n)
         F = state.history.F
@@ -110,7 +156,8 @@ class ExtendedPoll(Step):
         v = rng.standard_normal(setup.n)
         K = _directions.block_rows(geometry, v, rho)
         K = np.vstack([K, _directions.block_completion(geometry, K, rho)])
-        move = np.zeros(setup.n) if rival.place < 0 else _memory(setup, state).moves[rival.place]
+        K = K[~np.any(K[:, self.kind.held(geometry)] != 0.0, axis=1)]
+        move = np.zeros(setup.n) if rival.place < 0 else self.kind.memory(setup, state).moves[rival.place]
         if move.any():
             onwards = np.rint(np.vstack([move, 2.0 * move]) / mesh.mesh_size)
             K = np.vstack([onwards[np.any(onwards != 0.0, axis=1)], K])
@@ -121,15 +168,15 @@ class ExtendedPoll(Step):
         memo: ExtendedMemo | None = outcome.memo
         if memo is None:
             return state
-        history, geometry = state.history, setup.geometry
+        history, held = state.history, self.kind.held(setup.geometry)
         y = history.X[memo.row]
-        levels = y[geometry.categorical]
+        levels = y[held]
         new = np.arange(outcome.first, outcome.last)
-        best = _best(state, new[geometry.same_levels(y, history.X[new])]) if new.size else -1
-        memory = _memory(setup, state)
+        best = _best(state, new[np.all(history.X[new][:, held] == levels, axis=1)]) if new.size else -1
+        memory = self.kind.memory(setup, state)
         frame, move = memo.frame, np.zeros(setup.n)
         if best >= 0 and _merit(state, best) < _merit(state, memo.row):
-            move = geometry.displacement(y, history.X[best])
+            move = setup.geometry.displacement(y, history.X[best])
         else:
             frame = _shrunk(setup, state, frame)
         known = np.flatnonzero(np.all(memory.rivals == levels, axis=1))
@@ -140,7 +187,7 @@ class ExtendedPoll(Step):
             frames=np.append(memory.frames[keep], frame),
             moves=np.vstack([memory.moves[keep], move]),
         )
-        return _widened(evolve(state, searches=evolve(state.searches, neighbours=memory)), outcome)
+        return _widened(self.kind.remember(state, memory), outcome)
 
 
 def unfinished(setup: Setup, state: SolverState) -> bool:
@@ -148,20 +195,20 @@ def unfinished(setup: Setup, state: SolverState) -> bool:
     row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
     if row < 0 or state.mesh is None:
         return False
-    found = setup.geometry.neighbours(state.history.X[row])
-    return any(state.history.find(x) < 0 for x in found) or bool(_rivals(setup, state, row))
+    kinds = ([LEVELS] if setup.geometry.has_levels else []) + ([LATTICE] if setup.geometry.mixed else [])
+    for kind in kinds:
+        found = kind.neighbours(setup.geometry, state.history.X[row])
+        if kind is LEVELS and any(state.history.find(x) < 0 for x in found):
+            return True
+        if _rivals(setup, state, row, kind):
+            return True
+    return False
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
     """History row of the primary centre, -1 where this iteration has nothing to do with neighbours."""
     row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
     return -1 if state.mesh is None or state.success or state.barrier.phase == 1 else row
-
-
-def _memory(setup: Setup, state: SolverState) -> NeighbourState:
-    q = int(np.count_nonzero(setup.geometry.categorical))
-    nothing = NeighbourState(np.full(q, -1.0), np.inf, np.empty((0, q)), np.empty(0), np.empty((0, setup.n)))
-    return state.searches.neighbours or nothing
 
 
 def _frame(setup: Setup, state: SolverState) -> float:
@@ -172,20 +219,19 @@ def _frame(setup: Setup, state: SolverState) -> float:
     return mesh.size if setup.continuous else float(np.max(mesh.frame_size / mesh.scale, initial=0.0))
 
 
-def _rivals(setup: Setup, state: SolverState, row: int) -> list[_Rival]:
+def _rivals(setup: Setup, state: SolverState, row: int, kind: Discrete) -> list[_Rival]:
     """Combinations of levels next to the centre (history row `row`) that deserve a poll.
 
     Feasible ones whose best value is within the margin; infeasible ones only while the centre is infeasible, by their violation.
     """
-    history, memory, geometry = state.history, _memory(setup, state), setup.geometry
-    if not geometry.moving.shape[0]:
+    history, memory, geometry = state.history, kind.memory(setup, state), setup.geometry
+    x, at = history.X[row], kind.held(geometry)
+    if at.all():
         return []
-    x = history.X[row]
-    at = geometry.categorical
     limit, margin = float(history.F[row]), XI * state.barrier.f_scale
     least = AGAIN * state.mesh.size if state.mesh is not None else 0.0
     found = []
-    for levels in _combinations(geometry.neighbours(x)[:, at]):
+    for levels in _combinations(kind.neighbours(geometry, x)[:, at]):
         if np.array_equal(levels, x[at]):
             continue
         known = np.flatnonzero(np.all(memory.rivals == levels, axis=1))
