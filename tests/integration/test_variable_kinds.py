@@ -205,10 +205,12 @@ def test_the_best_levels_are_found(how: str, seed: int) -> None:
     assert_best_is_best(result, "minimize")
 
 
+@pytest.mark.parametrize("quota", [0, 5])
 @pytest.mark.parametrize("seed", range(4))
-def test_no_run_converges_beside_a_better_neighbour(seed: int) -> None:
+def test_no_run_converges_beside_a_better_neighbour(seed: int, quota: int) -> None:
     problem = catalogue_problem()
-    result = da.solve(problem, seed=seed, options={"covering_quota": 5})
+    options = {"covering_quota": quota, "frame_size_min": 1e-3, "models": False}
+    result = da.solve(problem, seed=seed, options=options)
     assert result.reason == da.StopReason.FRAME
     known = {x.tobytes() for x in result.records.x}
     found = problem.space.neighbours(result.x)
