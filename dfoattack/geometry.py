@@ -7,7 +7,6 @@ variables are never treated as numbers. Where no variable is periodic or categor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ from dfoattack.kernels import mesh as plain_points
 from dfoattack.kernels import wrapping
 from dfoattack.space import Box
 
-__all__ = ["Block", "Geometry"]
+__all__ = ["Block", "Geometry", "Neighbours"]
 
 RESTART_LEVELS_APART = 1.0  # distance of different levels in first frame sizes, where a restart looks for a far point
 
@@ -50,7 +49,7 @@ class Geometry:
     wraps, has_levels : bool         some variable is periodic, categorical
     plain : bool                     neither
     one_block : bool                 every variable is continuous and in one group, so that a poll needs no structure
-    neighbours : callable            x (n,) -> (k, n) discrete neighbours, nearest first
+    neighbours : Neighbours          x (n,) -> (k, n) discrete neighbours, nearest first
     """
 
     lower: FloatArray
@@ -66,7 +65,7 @@ class Geometry:
     has_levels: bool
     plain: bool
     one_block: bool
-    neighbours: Callable[[FloatArray], FloatArray]
+    neighbours: Neighbours
 
     @classmethod
     def of(cls, space: Box) -> Geometry:
@@ -90,7 +89,7 @@ class Geometry:
             has_levels=has_levels,
             plain=not wraps and not has_levels,
             one_block=not has_levels and len(blocks) <= 1 and not granularity.any(),
-            neighbours=_Neighbours(space),
+            neighbours=Neighbours(space),
         )
 
     @property
@@ -216,11 +215,15 @@ class Geometry:
         return d2
 
 
-class _Neighbours:
-    """The discrete neighbours of a free point, from those of the full one."""
+class Neighbours:
+    """The discrete neighbours of a free point, from those of the full one.
+
+    moves_others : bool     they come from the user's function, which may move other variables too
+    """
 
     def __init__(self, space: Box) -> None:
         self._space = space
+        self.moves_others = space.neighbour_function is not None
 
     def __call__(self, x: FloatArray) -> FloatArray:
         space = self._space

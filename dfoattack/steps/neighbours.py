@@ -96,7 +96,8 @@ class NeighbourPoll(Step):
             return Proposal.nothing(setup.n)
         x = state.history.X[row]
         memo = evolve(LEVELS.memory(setup, state), levels=x[setup.geometry.categorical], frame=_frame(setup, state))
-        return Proposal.around(setup.geometry.neighbours(x), x, True, memo=memo)
+        on_mesh = not setup.geometry.neighbours.moves_others
+        return Proposal.around(setup.geometry.neighbours(x), x, on_mesh, memo=memo)
 
     @staticmethod
     def _due(setup: Setup, state: SolverState, row: int) -> bool:
@@ -162,7 +163,8 @@ class ExtendedPoll(Step):
             onwards = np.rint(np.vstack([move, 2.0 * move]) / mesh.mesh_size)
             K = np.vstack([onwards[np.any(onwards != 0.0, axis=1)], K])
         X = geometry.mesh_points(y, K, mesh.mesh_size)
-        return Proposal.around(X, y, True, memo=ExtendedMemo(rival.row, rival.frame))
+        # Round y, not round the centre: on a mesh of its own, so that only a sufficient decrease counts as a success.
+        return Proposal.around(X, y, False, memo=ExtendedMemo(rival.row, rival.frame))
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         memo: ExtendedMemo | None = outcome.memo
@@ -208,7 +210,7 @@ def unfinished(setup: Setup, state: SolverState) -> bool:
 def _centre(setup: Setup, state: SolverState) -> int:
     """History row of the primary centre, -1 where this iteration has nothing to do with neighbours."""
     row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-    return -1 if state.mesh is None or state.success or state.barrier.phase == 1 else row
+    return -1 if state.mesh is None or state.success else row
 
 
 def _frame(setup: Setup, state: SolverState) -> float:
@@ -228,6 +230,7 @@ def _rivals(setup: Setup, state: SolverState, row: int, kind: Discrete) -> list[
     x, at = history.X[row], kind.held(geometry)
     if at.all():
         return []
+    own = state.barrier.start  # points of earlier local runs are no rivals of this one
     limit, margin = float(history.F[row]), XI * state.barrier.f_scale
     least = AGAIN * state.mesh.size if state.mesh is not None else 0.0
     found = []
@@ -239,7 +242,7 @@ def _rivals(setup: Setup, state: SolverState, row: int, kind: Discrete) -> list[
         frame = float(memory.frames[place]) if known.size else FRAME_INIT
         if frame <= least:
             continue
-        best = _best(state, np.flatnonzero(np.all(history.X[:, at] == levels, axis=1)))
+        best = _best(state, own + np.flatnonzero(np.all(history.X[own:, at] == levels, axis=1)))
         if best < 0:
             continue
         allowed = min(1.0, frame / FRAME_INIT)

@@ -364,3 +364,35 @@ def test_show_names_the_levels(tmp_path: Any) -> None:
     store = tmp_path / "run.dfo"
     result = da.solve(everything_problem(), budget=300, seed=1, store=store)
     assert f"kind = {result.levels['kind']}" in run_file_text(store)
+
+
+# ------------------------------------------------------------------------------------------------ other doors
+
+
+def test_minimize_takes_a_box() -> None:
+    """SciPy has no word for periods and levels; the Box says them."""
+    value, choice = best_of_the_catalogue()
+    result = da.minimize(
+        lambda x: float(catalogue_value(x[None, :])[0]),
+        [0, 0, 0, 1.0, 1.0],
+        bounds=catalogue_box(),
+        budget=3000,
+        f_target=value + 1e-6,
+    )
+    assert result.x[:3].tolist() == choice and result.levels["x0"] == LABELS[0][choice[0]]
+    with pytest.raises(da.ProblemError, match="`integrality` must be left out"):
+        da.minimize(lambda x: 0.0, [0.0] * 5, bounds=catalogue_box(), integrality=1)
+    with pytest.raises(da.ProblemError, match=r"n = 2 variables \(from `x0`\), got a Box with 5"):
+        da.minimize(lambda x: 0.0, [0.0] * 2, bounds=catalogue_box())
+
+
+def test_phase_one_looks_at_neighbours_too() -> None:
+    """An extreme constraint that one level alone satisfies."""
+    wall = da.Constraint(lambda x, y: 1.0 - (x[:, 0] == 2.0) - 0.1 * (x[:, 0] == 1.0), kind="extreme")
+    box = da.Box([None, -1], [None, 1], categorical={0: "a b c".split()})
+    problem = da.Problem(
+        objective=lambda y: (y[:, 1] - 0.3) ** 2, constraints=wall, space=box, x0=[0, -0.9], sense="minimize"
+    )
+    result = da.solve(problem, options={"restarts": False, "covering_quota": 3})
+    assert result.feasible and result.levels == {"x0": "c"} and result.fun < 1e-6
+    assert result.reason == da.StopReason.FRAME
