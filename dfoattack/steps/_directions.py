@@ -1,8 +1,8 @@
 """Integer poll directions of one centre, for every kind of variable.
 
 Orthogonal directions from a Householder matrix for the continuous variables of a group; lattice moves, one variable at a time, for
-the granular ones; a few combined directions between the two. Rounding an orthogonal basis of all of them to integers instead would
-leave most lattice neighbours out and lose the positive span.
+the granular ones; a combined direction between the two. Rounding an orthogonal basis of all of them to integers instead would leave
+most lattice neighbours out and lose the positive span.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def completion(K: FloatArray, rho: FloatArray) -> FloatArray:
 
 
 def block_rows(geometry: Geometry, v: FloatArray, rho: FloatArray) -> FloatArray:
-    """A basis of the moving variables, rows of (m, n): every row moves the continuous variables of one group, or one
-    granular variable by its frame size; with the signs of v (n,) where the sign is free."""
+    """A basis of the moving variables, rows of (m, n) unless rounding makes them dependent: every row moves the continuous
+    variables of one group, or its granular ones (in mixed problems one of them by its frame size, where frames are small);
+    with the signs of v (n,) where the sign is free."""
     n = v.shape[0]
     parts = []
     for block in geometry.blocks:
@@ -58,7 +59,11 @@ def block_rows(geometry: Geometry, v: FloatArray, rho: FloatArray) -> FloatArray
             parts.append(_embedded(poll_rows(v[at], rho[at]), at, n))
         at = block.discrete
         if at.shape[0]:
-            own = poll_rows(v[at], rho[at]) if _coarse(rho[at]) else np.diag(np.where(v[at] < 0.0, -rho[at], rho[at]))
+            own = (
+                poll_rows(v[at], rho[at])
+                if _orthogonal(geometry, rho[at])
+                else np.diag(np.where(v[at] < 0.0, -rho[at], rho[at]))
+            )
             parts.append(_embedded(own, at, n))
     return np.vstack(parts) if parts else np.empty((0, n))
 
@@ -73,13 +78,13 @@ def inwards(geometry: Geometry, K: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def combined_rows(geometry: Geometry, v: FloatArray, rho: FloatArray) -> FloatArray:
-    """Directions (m, n) that move granular variables together with others of their group: v (n,) of each group that has
-    such variables, rounded into the frame."""
+    """Directions (m, n) of a mixed problem that move granular variables together with others of their group: v (n,) of each
+    group that has such variables, rounded into the frame."""
     n = v.shape[0]
     rows = []
     for block in geometry.blocks:
         at = block.members
-        if block.discrete.shape[0] and at.shape[0] > 1:
+        if geometry.mixed and block.discrete.shape[0] and at.shape[0] > 1:
             Z = np.empty((1, at.shape[0]))
             directions.scale_directions(v[None, at], rho[at], Z)
             rows.append(_embedded(Z, at, n))
@@ -94,7 +99,7 @@ def block_completion(geometry: Geometry, K: FloatArray, rho: FloatArray) -> Floa
         for at in (block.continuous, block.discrete):
             if not at.shape[0]:
                 continue
-            if at is block.discrete and not _coarse(rho[at]):
+            if at is block.discrete and not _orthogonal(geometry, rho[at]):
                 own = np.vstack(
                     [np.diag(rho[at]), -np.diag(rho[at])]
                 )  # those polled already are known and cost nothing
@@ -122,8 +127,10 @@ def one_group(geometry: Geometry, w: FloatArray) -> FloatArray:
     return out
 
 
-def _coarse(rho: FloatArray) -> bool:
-    return bool(rho.shape[0] > 1 and rho.min() >= COARSE_RHO)
+def _orthogonal(geometry: Geometry, rho: FloatArray) -> bool:
+    """Whether the granular variables of a group, with these frames, are polled along rounded orthogonal directions: where
+    everything is granular (single steps are then polled before a run may end), and where frames are wide."""
+    return bool(rho.shape[0] > 1 and (not geometry.mixed or rho.min() >= COARSE_RHO))
 
 
 def _embedded(Z: FloatArray, at: IntArray, n: int) -> FloatArray:
