@@ -117,7 +117,16 @@ def interpolate(
     solution = inverse[:, :p] @ missing
     change = np.einsum("km,ki,kj->mij", solution[:p], S, S, optimize=True)
     return Interpolation(
-        rows, S, base, basis, back, inverse, offset, solution[p].copy(), solution[p + 1 :].T.copy(), prior + 0.5 * (change + change.swapaxes(1, 2))
+        rows,
+        S,
+        base,
+        basis,
+        back,
+        inverse,
+        offset,
+        solution[p].copy(),
+        solution[p + 1 :].T.copy(),
+        prior + 0.5 * (change + change.swapaxes(1, 2)),
     )
 
 
@@ -139,7 +148,9 @@ def with_point(found: Interpolation, row: int, s: FloatArray, values: FloatArray
     return evolve(found, rows=rows, S=S, inverse=inverse, c=c, g=g, H=H)
 
 
-def rebased(found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: FloatArray, values: FloatArray) -> Interpolation | None:
+def rebased(
+    found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: FloatArray, values: FloatArray
+) -> Interpolation | None:
     """The same set seen from s (n,) with basis `basis stretch`, `shrink` the inverse of stretch (n, n).
 
     values (p, m) at its points correct what round-off has lost; None where the points are badly placed in the new basis.

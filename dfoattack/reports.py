@@ -54,7 +54,9 @@ def run_file_text(path: str | os.PathLike[str]) -> str:
     sense = str(meta["sense"])
     best = best_row(records, sense)
     names = tuple(meta["names"])
-    parts = [_head(record, open_session), _best(records, best, names), _progress(records, sense)]
+    space = json.loads(_fingerprint(meta).get("space", "{}"))
+    labels = {names[int(i)]: category["levels"] for i, category in space.get("categorical", {}).items()}
+    parts = [_head(record, open_session), _best(records, best, names, labels), _progress(records, sense)]
     parts.append(_steps(records, sense))
     if best >= 0:
         parts.append(_constraints(groups, records.constraints, best))
@@ -123,13 +125,16 @@ def _head(record: RunRecord, open_session: bool) -> str:
     return "\n".join(f"{name:<9s} {text}" for name, text in rows)
 
 
-def _best(records: Records, best: int, names: tuple[str, ...]) -> str:
+def _best(records: Records, best: int, names: tuple[str, ...], labels: Mapping[str, Sequence[Any]]) -> str:
     if best < 0:
         return f"best      none: no point could be evaluated ({len(records)} failed)"
     violation = float(records.maxcv[best])
     state = "feasible" if violation <= 0.0 else f"NOT FEASIBLE, violation {violation:.3g}"
     x = records.x[best]
-    shown = [f"{name} = {value:.6g}" for name, value in zip(names[:_MOST_VARIABLES], x, strict=False)]
+    shown = [
+        f"{name} = {labels[name][int(value)] if name in labels else format(value, '.6g')}"
+        for name, value in zip(names[:_MOST_VARIABLES], x, strict=False)
+    ]
     more = f", ... ({x.shape[0]} values)" if x.shape[0] > _MOST_VARIABLES else ""
     return (
         f"best      f = {records.fun[best]:.10g} at evaluation {best + 1}, {state}\nx         {', '.join(shown)}{more}"

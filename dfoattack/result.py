@@ -85,6 +85,7 @@ class Result:
     local_runs : int                  local runs begun, restarts included
     frame_size : float                last largest frame size, in units of the first
     store : str or None               path of the run file
+    levels : dict                     labels of the categorical variables at x, by name; x itself holds their codes
     """
 
     x: FloatArray
@@ -112,6 +113,7 @@ class Result:
     names: tuple[str, ...] = field(repr=False)
     sense: str
     store: str | None = None
+    levels: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
@@ -127,7 +129,7 @@ class Result:
             ("message", self.message),
             ("success", str(self.success)),
             ("fun", f"{self.fun:.10g}  ({state})"),
-            ("x", _values(self.x, self.names)),
+            ("x", _values(self.x, self.names, self.levels)),
         ]
         if self.feasible and self.x_infeasible is not None:
             rows.append(
@@ -155,8 +157,11 @@ class Result:
         return result
 
 
-def _values(x: FloatArray, names: tuple[str, ...], most: int = 12) -> str:
-    shown = [f"{name}={value:.6g}" for name, value in zip(names[:most], x[:most], strict=False)]
+def _values(x: FloatArray, names: tuple[str, ...], levels: Mapping[str, Any], most: int = 12) -> str:
+    shown = [
+        f"{name}={levels[name] if name in levels else format(value, '.6g')}"
+        for name, value in zip(names[:most], x[:most], strict=False)
+    ]
     return ", ".join(shown) + (f", ... ({x.shape[0]} values)" if x.shape[0] > most else "")
 
 
@@ -218,6 +223,7 @@ def build_result(
         names=space.names,
         sense=problem.sense,
         store=store,
+        levels={space.names[i]: space.levels(x)[i] for i in space.categories} if best >= 0 else {},
     )
 
 

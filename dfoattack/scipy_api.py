@@ -72,8 +72,9 @@ def minimize(
     jac : callable x (n,), *args -> (n,), or True, or None
         exact gradient, for the attack steps; each one is charged `gradient_cost` (default 2) evaluations. True: `fun`
         returns (f, gradient). Names of difference schemes are refused: their evaluations would not be counted
-    bounds : scipy.optimize.Bounds or sequence of n pairs (low, high), optional
-        None or an infinity: no bound; never violated, equal ones fix the variable
+    bounds : scipy.optimize.Bounds or sequence of n pairs (low, high), or dfoattack.Box, optional
+        None or an infinity: no bound; never violated, equal ones fix the variable. A Box may hold variables of kinds that
+        SciPy has no words for: granular, periodic, categorical, groups
     constraints : LinearConstraint, NonlinearConstraint, dict {'type', 'fun', 'jac', 'args'}, or a sequence of these
         two-sided where both sides are finite; inequalities are met exactly. **Equalities** (lb == ub, or type 'eq')
         are a band |g(x) - b| <= eq_tol; they are named "c0 (equality within 1e-06)". A callable `jac` gives attacks

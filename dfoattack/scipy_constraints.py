@@ -112,7 +112,14 @@ class Band:
 
 
 def as_box(bounds: Any, n: int, integrality: Any) -> Box:
-    """The box of SciPy's `bounds` (Bounds, n pairs, or None) and `integrality` (n numbers 0 or 1, or bools)."""
+    """The box of SciPy's `bounds` (Bounds, n pairs, or None) and `integrality` (n numbers 0 or 1, or bools); a Box as it
+    is, which says itself what is an integer."""
+    if isinstance(bounds, Box):
+        if bounds.n != n:
+            raise ProblemError(f"`bounds` must have n = {n} variables (from `x0`), got a Box with {bounds.n}.")
+        if integrality is not None:
+            raise ProblemError(f"`integrality` must be left out where `bounds` is a Box, got {shown(integrality)}.")
+        return bounds
     lower, upper = _bound_arrays(bounds, n)
     return Box(lower, upper, integer=_integer_mask(integrality, n))
 

@@ -70,7 +70,7 @@ class Solver:
         self.options = Options.make(options)
         self.seed = check_seed(seed)
         self.setup = make_setup(problem, self.options, budget, f_target)
-        self.schedule = Schedule.default(self.options)
+        self.schedule = Schedule.default(self.options, self.setup.geometry)
         self.state = initial_state(self.setup, self.seed)
         self.evaluator = Evaluator(
             problem,

@@ -32,7 +32,7 @@ from dfoattack.barrier import (
 )
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError
-from dfoattack.kernels import covering as covering_kernels
+from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh, first_frame
 from dfoattack.options import Options
 from dfoattack.problem import Problem
@@ -52,6 +52,7 @@ from dfoattack.steps.base import Outcome, Proposal, Search, Step
 from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.model import ModelSearch
+from dfoattack.steps.neighbours import neighbour_steps, unfinished
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
@@ -75,10 +76,12 @@ class Schedule:
     steps: tuple[Step, ...]
 
     @classmethod
-    def default(cls, options: Options) -> Schedule:
+    def default(cls, options: Options, geometry: Geometry) -> Schedule:
+        """The steps of a run; those of discrete neighbours only where there are any."""
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
+        discrete = neighbour_steps(geometry)
         searches = Portfolio(searches_of(options))
-        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), Covering()))
+        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), *discrete, Covering()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,6 +140,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         f_target=-math.inf if f_target is None else problem.sign * float(f_target),
         quota=quota if options.covering else 0,
         options=options,
+        geometry=Geometry.of(space),
     )
 
 
@@ -183,6 +187,8 @@ def ask(
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
+        if not (setup.geometry.plain or step.changes_levels):
+            proposal = evolve(proposal, X=setup.geometry.held(proposal.X, proposal.origins))
         fresh = _fresh(state.history, proposal.X)
         if fresh:
             return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)
@@ -266,15 +272,15 @@ def tell(
     after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
     after = _with_best(after, first)
     if starting:
-        return _start_run(setup, _with_pool(after, told.X))
+        return _start_run(setup, _with_pool(setup, after, told.X))
     refine = _drop_small_gains(before, barrier.f_scale, types, F, H, pending.trials.on_mesh[run])
     step = schedule.steps[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
         after = evolve(after, cover=evolve(after.cover, since=0))
-    after = _with_success(after, step, outcome, pending.origins[run], refine)
+    after = _with_success(setup, after, step, outcome, pending.origins[run], refine)
     ends = step.ends_iteration(setup, after, outcome)
-    after = _with_pool(step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
+    after = _with_pool(setup, step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
     again = not ends and step.repeats(setup, after, outcome)
     return evolve(after, stage=len(schedule.steps) if ends else state.stage + (0 if again else 1))
 
@@ -295,13 +301,13 @@ def _with_columns(
     return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
 
 
-def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
+def _with_pool(setup: Setup, state: SolverState, X: FloatArray) -> SolverState:
     """Distances of the covering candidates after new points, whatever step they came from."""
     cover = state.cover
     if not cover.Y.shape[0] or state.mesh is None or not X.shape[0]:
         return state
     d2 = cover.d2.copy()
-    covering_kernels.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
+    setup.geometry.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
     return evolve(state, cover=evolve(cover, d2=d2))
 
 
@@ -353,7 +359,7 @@ def _outcome(
     row = _moved_to(setup, before, after)
     size = 0.0
     if row >= 0 and after.mesh is not None:
-        step = after.history.X[row] - pending.origins[run][row - first]
+        step = setup.geometry.displacement(pending.origins[run][row - first], after.history.X[row])
         size = float(np.max(np.abs(step) / after.mesh.scale, initial=0.0))
     return Outcome(
         memo=pending.memo,
@@ -407,11 +413,13 @@ def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) ->
     return evolve(state, credit=earned)
 
 
-def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool) -> SolverState:
+def _with_success(
+    setup: Setup, state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool
+) -> SolverState:
     success = max(state.success, outcome.success)
     move, grow = state.move, state.grow
     if outcome.improved:
-        move = state.history.X[outcome.row] - origins[outcome.row - outcome.first]
+        move = setup.geometry.displacement(origins[outcome.row - outcome.first], state.history.X[outcome.row])
         grow = outcome.success == FULL and step.enlarges
     return evolve(state, success=success, move=move, grow=grow, refine=state.refine or refine)
 
@@ -436,7 +444,13 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
         request = first_frame(x, setup.lower, setup.upper)
     else:
         request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
-    mesh = Mesh.start(request, setup.granularity, x, None if state.mesh is None else state.mesh.scale)
+    geometry = setup.geometry
+    if not geometry.plain:
+        request = np.where(
+            geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)
+        )
+    scale = None if state.mesh is None else state.mesh.scale
+    mesh = Mesh.start(request, setup.granularity, x, scale, geometry.unit)
     return _next_iteration(evolve(state, mesh=mesh, drawn=0))
 
 
@@ -463,10 +477,12 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     state = evolve(state, barrier=barrier)
     x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
     floored = False
-    if state.success and state.floored and state.move is not None:
+    # A step to other levels has widened the frame already.
+    at_end = mesh.size <= setup.options.frame_size_min
+    if state.success and state.floored and state.move is not None and at_end:
         mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
     elif state.success == FULL and state.grow and state.move is not None:
-        mesh = mesh.enlarged(state.move, x, setup.upper - setup.lower)
+        mesh = mesh.enlarged(state.move, x, setup.geometry.span)
     elif state.success:
         mesh = mesh.moved(x)
     else:
@@ -478,8 +494,11 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         return _restart(setup, state, rng)
     # The quota backs what is said about the answer; a run that ends elsewhere needs none.
     leads = state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= state.barrier.start
-    done = not leads or state.cover.since >= setup.quota or state.cover.exhausted
-    return _restart(setup, state, rng) if floored and done else state
+    done = not leads or state.cover.since >= setup.quota or state.cover.exhausted or not setup.geometry.moving.shape[0]
+    discrete = setup.geometry.has_levels or setup.geometry.mixed
+    if floored and done and not (discrete and unfinished(setup, state)):
+        return _restart(setup, state, rng)
+    return state
 
 
 def _refined(state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:

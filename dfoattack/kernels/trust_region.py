@@ -19,7 +19,13 @@ FEASIBLE = 1e-10  # violation of scaled models that is left
 
 @kernel
 def trust_step(
-    g: FloatArray, H: FloatArray, start: FloatArray, lower: FloatArray, upper: FloatArray, radius: float, out_d: FloatArray
+    g: FloatArray,
+    H: FloatArray,
+    start: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    radius: float,
+    out_d: FloatArray,
 ) -> float:
     """Approximately minimise a quadratic in a ball round 0 cut by a box, and write the minimiser.
 

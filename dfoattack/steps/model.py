@@ -19,21 +19,21 @@ from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
-from dfoattack.barrier import poll_centres
 from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
-from dfoattack.kernels import mesh as mesh_kernels
 from dfoattack.kernels.trust_region import constrained_step, trust_step
 from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
-COLUMNS_MAX = 30  # constraint columns modelled; the most violated or nearest to being active ones
+COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
 POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
+MARGIN_MAX = 0.1  # of what a constraint changes in the trust region
+MULTIPLIER_MAX = 1e3
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
 ABSORB_MAX = 64  # points of other steps looked at in one call
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
@@ -60,7 +60,7 @@ class ModelSearch(Search):
     hope = 1.0
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
+        if state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.geometry.moving.shape[0]:
             return False
         found = state.searches.model
         return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)
@@ -90,19 +90,42 @@ class ModelSearch(Search):
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
-    row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-    return row
+    """The feasible incumbent; as long as there is none, the least infeasible point of the run."""
+    barrier = state.barrier
+    if barrier.feas >= 0 or barrier.inf < 0:
+        return state.centre
+    H = state.history.buffer.H[barrier.start : state.history.size]
+    return barrier.start + int(np.argmin(H))
 
 
 class _Turn:
-    """One turn of the search: what it can see, and what follows from it."""
+    """One turn of the search: what it can see, and what follows from it.
+
+    All coordinates here are those of the n variables that are not categorical, periodic ones as seen from the centre.
+    """
 
     def __init__(self, setup: Setup, state: SolverState) -> None:
         assert state.mesh is not None
         self.setup, self.state, self.history = setup, state, state.history
-        self.n, self.scale = setup.n, state.mesh.scale
+        self.geometry, self.moving = setup.geometry, setup.geometry.moving
         self.row = _centre(setup, state)
-        self.x = state.history.X[self.row]
+        self.centre = state.history.X[self.row]
+        self.n, self.scale, self.x = int(self.moving.shape[0]), state.mesh.scale, self.centre
+        self.lower, self.upper = self.geometry.around(self.centre)
+        if self.geometry.has_levels:
+            self.scale, self.x = self.scale[self.moving], self.x[self.moving]
+            self.lower, self.upper = self.lower[self.moving], self.upper[self.moving]
+
+    def _none(self) -> FloatArray:
+        return np.empty((0, self.setup.n))
+
+    def _seen(self, X: FloatArray) -> FloatArray:
+        """Points X (..., n_free) in these coordinates."""
+        if self.geometry.plain:
+            return X
+        D = self.geometry.displacement(self.centre, X)
+        seen: FloatArray = self.x + (D[..., self.moving] if self.geometry.has_levels else D)
+        return seen
 
     # ------------------------------------------------------------------ planning
 
@@ -118,7 +141,8 @@ class _Turn:
             s_centre = found.place(self.x)
             radius = self._in_units(model, model.radius)
             if not model.check:
-                step, predicted = self._trust(model, found, s_centre, radius)
+                step, predicted, penalty = self._trust(model, found, s_centre, radius)
+                model = evolve(model, penalty=penalty)
                 length = float(np.sqrt(step @ step)) * model.unit
                 if length >= 0.5 * model.resolution:
                     asked = evolve(model, origin=self.row)
@@ -130,7 +154,9 @@ class _Turn:
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
             if distance[t] > far:
-                s = self._geometry(model, found, t, s_centre, self._in_units(model, self._reach(model, float(distance[t]))))
+                s = self._geometry(
+                    model, found, t, s_centre, self._in_units(model, self._reach(model, float(distance[t])))
+                )
                 return self._points(found, s), Plan("geometry", evolve(model, check=False), t)
             if model.check and (model.radius > model.resolution or model.ratio > 0.0):
                 model = evolve(model, check=False)
@@ -141,15 +167,17 @@ class _Turn:
             model = self._settled(model)
             if model.found is None:
                 break
-        return np.empty((0, self.n)), Plan("rest", evolve(model, rested=self.state.iteration))
+        return self._none(), Plan("rest", evolve(model, rested=self.state.iteration))
 
     def current(self) -> ModelState:
         """The state of the search, brought up to date with what other steps have evaluated."""
         state, model = self.state, self.state.searches.model
         if model is None:
             radius = self._first_radius()
-            return ModelState(None, _columns(state), radius, radius, self.history.size)
-        if model.found is None or model.seen == self.history.size and self.row in model.found.rows:
+            columns = _columns(state)
+            nothing = np.zeros(columns.shape[0])
+            return ModelState(None, columns, radius, radius, self.history.size, margin=nothing, penalty=nothing)
+        if model.found is None or (model.seen == self.history.size and self.row in model.found.rows):
             return model
         return self._absorbed(model)
 
@@ -169,7 +197,9 @@ class _Turn:
     def _lowered(self, model: ModelState) -> ModelState:
         """Nothing is left at this resolution: the next one, and a rest until the poll has had its turn."""
         resolution, arms = model.resolution * 0.1, len(self.state.credit.arms)
-        due = arms == 0 or poll_is_due(self.state.credit, arms, (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1), self.n)
+        due = arms == 0 or poll_is_due(
+            self.state.credit, arms, (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1), self.n
+        )
         rested = self.state.iteration if due else -1
         radius = max(0.5 * model.resolution, resolution)
         return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
@@ -177,15 +207,15 @@ class _Turn:
     def _bounds(self, found: Interpolation, s: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bounds of a step from s in model units where the basis is diagonal; never inconsistent with s."""
         size = np.diag(found.basis)
-        lower = np.minimum((self.setup.lower - found.base) / size - s, 0.0)
-        upper = np.maximum((self.setup.upper - found.base) / size - s, 0.0)
+        lower = np.minimum((self.lower - found.base) / size - s, 0.0)
+        upper = np.maximum((self.upper - found.base) / size - s, 0.0)
         return lower, upper
 
     def _walls(self, found: Interpolation, s: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
         """Bounds within reach of a step d from s, as rows A d <= b in model units, scaled to changes of order one in the ball."""
         x = found.point(s)
         size = np.sqrt((found.basis**2).sum(axis=1)) * radius
-        above, below = np.maximum(self.setup.upper - x, 0.0), np.maximum(x - self.setup.lower, 0.0)
+        above, below = np.maximum(self.upper - x, 0.0), np.maximum(x - self.lower, 0.0)
         up, down = above < size, below < size
         A = np.vstack([found.basis[up] / size[up, None], -found.basis[down] / size[down, None]])
         return A, np.concatenate([above[up] / size[up], below[down] / size[down]])
@@ -194,26 +224,32 @@ class _Turn:
         return self._snapped(found.point(s)[None, :])
 
     def _snapped(self, X: FloatArray) -> FloatArray:
-        setup, out = self.setup, np.empty(X.shape)
-        mesh_kernels.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-        return out
+        """Points of these coordinates (k, n) as free points inside the box and on the lattice."""
+        if self.geometry.has_levels:
+            full = np.repeat(self.centre[None, :], X.shape[0], axis=0)
+            full[:, self.moving] = X
+            X = full
+        return self.geometry.snapped(X)
 
     def _trust(
         self, model: ModelState, found: Interpolation, s: FloatArray, radius: float
-    ) -> tuple[FloatArray, float]:
-        """Step from s (n,), and the decrease of the merit it promises."""
+    ) -> tuple[FloatArray, float, FloatArray]:
+        """Step from s (n,), the decrease of the merit it promises, and the weights of the violations in the merit."""
         slopes = found.g + found.H @ s
         if not model.columns.shape[0]:
-            return self._minimised(model, found, s, slopes[0], found.H[0], radius)
+            step, decrease = self._minimised(model, found, s, slopes[0], found.H[0], radius)
+            return step, decrease, model.penalty
         c = found.values(s) + found.offset
         change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.sqrt((found.H**2).sum(axis=(1, 2))) * radius**2
         change[change <= 0.0] = 1.0
-        margin = np.concatenate([[0.0], model.margin if model.margin is not None else np.zeros(c.shape[0] - 1)])
-        c = (c + margin) / change
-        c[0] = 0.0
+        scaled = c / change
+        scaled[1:] += np.minimum(model.margin / change[1:], MARGIN_MAX)
+        scaled[0] = 0.0
         slopes, H = slopes * (radius / change)[:, None], found.H * (radius**2 / change)[:, None, None]
-        step = self._constrained(model, found, s, c, slopes, H, radius)
-        return step, 0.0
+        step, multipliers = self._constrained(model, found, s, scaled, slopes, H, radius)
+        penalty = 2.0 * np.minimum(multipliers[1 : c.shape[0]], MULTIPLIER_MAX) * change[0] / change[1:]
+        there = found.values(s + step) + found.offset
+        return step, float(_merit(c, penalty) - _merit(there, penalty)), penalty
 
     def _minimised(
         self, model: ModelState, found: Interpolation, s: FloatArray, g: FloatArray, H: FloatArray, radius: float
@@ -227,10 +263,12 @@ class _Turn:
         free = np.full(self.n, np.inf)
         decrease = float(trust_step(g, H, nothing, -free, free, radius, step))
         x = found.point(s + step)
-        if np.all(x >= self.setup.lower) and np.all(x <= self.setup.upper):
+        if np.all(x >= self.lower) and np.all(x <= self.upper):
             return step, decrease
         size = float(np.sqrt(g @ g)) * radius + 0.5 * float(np.sqrt((H * H).sum())) * radius**2 or 1.0
-        step = self._constrained(model, found, s, np.zeros(1), g[None, :] * (radius / size), H[None, :, :] * (radius**2 / size), radius)
+        step, _ = self._constrained(
+            model, found, s, np.zeros(1), g[None, :] * (radius / size), H[None, :, :] * (radius**2 / size), radius
+        )
         return step, float(-(g @ step + 0.5 * step @ H @ step))
 
     def _constrained(
@@ -242,8 +280,8 @@ class _Turn:
         g: FloatArray,
         H: FloatArray,
         radius: float,
-    ) -> FloatArray:
-        """Minimiser of model 0 subject to the other models <= 0, all in units of the radius, and the bounds."""
+    ) -> tuple[FloatArray, FloatArray]:
+        """Minimiser, and multipliers, of model 0 subject to the other models <= 0, all in units of the radius, and the bounds."""
         n = self.n
         lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
         if model.plain:
@@ -255,9 +293,10 @@ class _Turn:
             H = np.concatenate([H, np.zeros((b.shape[0], n, n))])
         m = c.shape[0]
         step = np.empty(n)
-        constrained_step(c, g, H, np.zeros(m, dtype=bool), lower, upper, 1.0, np.zeros(m), step)
-        x = np.clip(found.point(s + radius * step), self.setup.lower, self.setup.upper)
-        return found.place(x) - s
+        multipliers = np.zeros(m)
+        constrained_step(c, g, H, np.zeros(m, dtype=bool), lower, upper, 1.0, multipliers, step)
+        x = np.clip(found.point(s + radius * step), self.lower, self.upper)
+        return found.place(x) - s, multipliers
 
     def _geometry(self, model: ModelState, found: Interpolation, t: int, s: FloatArray, radius: float) -> FloatArray:
         """A point near s at which the Lagrange function of point t is large in size."""
@@ -274,25 +313,30 @@ class _Turn:
         radius = model.radius
         unit = self.scale * radius
         rows = self._near(3.0 * radius)
-        S = (self.history.X[rows] - self.x) / unit
+        S = (self._seen(self.history.X[rows]) - self.x) / unit
         chosen, basis = _independent(S, self.n)
         missing = self.n - len(chosen)
         if missing:
             return model, self._missing(basis, unit)
         first = [self.row, *(int(rows[i]) for i in chosen)]
         found = interpolate(
-            np.array(first), np.vstack([np.zeros(self.n), S[chosen]]), self._values(model, np.array(first)), self.x.copy(), np.diag(unit), np.diag(1.0 / unit)
+            np.array(first),
+            np.vstack([np.zeros(self.n), S[chosen]]),
+            self._values(model, np.array(first)),
+            self.x.copy(),
+            np.diag(unit),
+            np.diag(1.0 / unit),
         )
         if found is None:
-            return evolve(model, failures=model.failures + 1, rested=self.state.iteration), np.empty((0, self.n))
+            return evolve(model, failures=model.failures + 1, rested=self.state.iteration), self._none()
         model = evolve(model, found=found, unit=radius, seen=self.history.size, plain=True, shaped=self.history.size)
         for i in range(rows.shape[0]):
             if i not in chosen and model.found is not None and model.found.size < self._most():
                 model = self._with(model, int(rows[i]))
-        return model, np.empty((0, self.n))
+        return model, self._none()
 
     def _most(self) -> int:
-        n = self.n
+        n = int(self.n)
         return min((n + 1) * (n + 2) // 2, max(2 * n + 1, POINTS_MAX))
 
     def _missing(self, basis: FloatArray, unit: FloatArray) -> FloatArray:
@@ -302,7 +346,7 @@ class _Turn:
             open_ = full[basis.shape[0] :]
         else:
             open_ = np.eye(self.n)
-        lower, upper = (self.setup.lower - self.x) / unit, (self.setup.upper - self.x) / unit
+        lower, upper = (self.lower - self.x) / unit, (self.upper - self.x) / unit
         D = np.empty(open_.shape)
         for i, d in enumerate(open_):
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -315,11 +359,13 @@ class _Turn:
         """Rows of usable points within `reach` of the centre, nearest first, without the centre."""
         distance = self._distances(slice(None))
         usable = (self.history.status == 0) & (np.abs(self.history.f) <= VALUE_MAX)
+        if self.geometry.has_levels:
+            usable &= self.geometry.same_levels(self.centre, self.history.X)
         rows = np.flatnonzero(usable & (distance <= reach) & (distance > 0.0))
         return rows[np.lexsort((rows, distance[rows]))]
 
     def _distances(self, rows: slice | IntArray) -> FloatArray:
-        D = (self.history.X[rows] - self.x) / self.scale
+        D = (self._seen(self.history.X[rows]) - self.x) / self.scale
         distance: FloatArray = np.sqrt((D * D).sum(axis=1))
         return distance
 
@@ -336,10 +382,12 @@ class _Turn:
         """The set with history row `row` if that makes it better, or if `force`."""
         found, history = model.found, self.history
         assert found is not None
+        if self.geometry.has_levels and not self.geometry.same_levels(self.centre, history.X[row : row + 1])[0]:
+            return model
         if history.status[row] != 0 or not abs(history.f[row]) <= VALUE_MAX or row in found.rows:
             return model
         values = self._values(model, np.array([row]))[0]
-        s = found.place(history.X[row])
+        s = found.place(self._seen(history.X[row]))
         s_centre = found.place(self.x)
         _, sigma, beta = found.weights(s)
         size = float(((s - s_centre) ** 2).sum())
@@ -363,6 +411,12 @@ class _Turn:
         assert found is not None
         moved = self.row not in found.rows
         seen, model = model.seen, evolve(model, seen=self.history.size)
+        if (
+            moved
+            and self.geometry.has_levels
+            and not self.geometry.same_levels(self.centre, self.history.X[found.rows[:1]])[0]
+        ):
+            return evolve(model, found=None)
         if moved:
             distance = np.sqrt(((found.S - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             jump = float(distance.min())
@@ -373,7 +427,10 @@ class _Turn:
             model = self._with(model, self.row, force=True)
         rows = np.arange(max(seen, self.history.size - ABSORB_MAX), self.history.size)
         if rows.shape[0]:
-            distance = np.sqrt(((found.place(self.history.X[rows]) - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
+            distance = (
+                np.sqrt(((found.place(self._seen(self.history.X[rows])) - found.place(self.x)) ** 2).sum(axis=1))
+                * model.unit
+            )
             for row in rows[distance <= 2.0 * model.radius]:
                 if model.found is not None:
                     model = self._with(model, int(row))
@@ -393,7 +450,9 @@ class _Turn:
         stretch, shrink = np.eye(self.n), np.eye(self.n)
         if shape:
             stretch, shrink = _shape(found.H[0])
-            model = evolve(model, shaped=self.history.size, plain=model.plain and bool(np.all(stretch == np.eye(self.n))))
+            model = evolve(
+                model, shaped=self.history.size, plain=model.plain and bool(np.all(stretch == np.eye(self.n)))
+            )
         fresh = rebased(found, s, stretch * radius, shrink / radius, self._values(model, found.rows))
         return evolve(model, found=fresh, unit=model.radius)
 
@@ -411,10 +470,16 @@ class _Turn:
             model = evolve(model, failures=failures)
             if failures and not usable.any():
                 # Nothing to build from here at this radius: the poll first, then closer by.
-                return evolve(model, radius=0.5 * model.radius, resolution=0.5 * model.resolution, rested=self.state.iteration)
+                return evolve(
+                    model, radius=0.5 * model.radius, resolution=0.5 * model.resolution, rested=self.state.iteration
+                )
             return model
         if not rows.shape[0]:  # nothing new to ask: the point is known
-            return self._lowered(model) if plan.kind == "trust" else evolve(model, check=False, rested=self.state.iteration)
+            return (
+                self._lowered(model)
+                if plan.kind == "trust"
+                else evolve(model, check=False, rested=self.state.iteration)
+            )
         row = int(rows[0])
         improved = outcome.improved
         before = plan.state.found
@@ -423,7 +488,7 @@ class _Turn:
             t = plan.leaves
             usable = self.history.status[row] == 0 and abs(self.history.f[row]) <= VALUE_MAX
             if usable:
-                s = before.place(self.history.X[row])
+                s = before.place(self._seen(self.history.X[row]))
                 _, sigma, _ = before.weights(s)
                 if np.isfinite(sigma[t]) and abs(sigma[t]) > 1e-12 and row not in before.rows:
                     values = self._values(model, np.array([row]))[0]
@@ -444,7 +509,13 @@ class _Turn:
         if radius <= 1.5 * model.resolution:
             radius = model.resolution
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1)
-        model = self._with(model, row, force=improved)
+        if model.columns.shape[0] and self.history.status[row] == 0:
+            over = np.maximum(self._values(model, np.array([row]))[0][1:], 0.0)
+            model = evolve(
+                model,
+                margin=np.where(over > 0.0, 0.1 * over * min(1.0, model.radius / length) ** 2, 0.3 * model.margin),
+            )
+        model = self._with(model, row, force=improved or row == self.row)
         return self._settled(model)
 
     def _ratio(self, plan: Plan, row: int) -> float:
@@ -454,16 +525,23 @@ class _Turn:
         if self.history.status[row] != 0:
             return -1.0
         values = self._values(plan.state, np.array([row]))[0] - before.offset
-        s = before.place(self.history.X[row])
+        s = before.place(self._seen(self.history.X[row]))
         promised = before.values(s)
         origin = before.values(before.place(self._origin(plan)))
         if not plan.state.columns.shape[0]:
             gain, hope = origin[0] - values[0], origin[0] - promised[0]
             return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
-        return 1.0
+        # With constraints the question is how well the models told what would happen, to the objective and to every violation.
+        weights = np.concatenate([[1.0], plan.state.penalty])
+        offset = before.offset
+        over = [np.maximum(v + offset, 0.0) for v in (origin, values, promised)]
+        for part, v in zip(over, (origin, values, promised), strict=True):
+            part[0] = v[0]
+        error, change = float(weights @ np.abs(over[1] - over[2])), float(weights @ np.abs(over[2] - over[0]))
+        return 1.0 - error / change if change > 0.0 and np.isfinite(error) else -1.0
 
     def _origin(self, plan: Plan) -> FloatArray:
-        return self.history.X[plan.state.origin] if plan.state.origin >= 0 else self.x
+        return self._seen(self.history.X[plan.state.origin]) if plan.state.origin >= 0 else self.x
 
 
 def _independent(S: FloatArray, n: int, threshold: float = 0.1) -> tuple[list[int], FloatArray]:
@@ -480,6 +558,11 @@ def _independent(S: FloatArray, n: int, threshold: float = 0.1) -> tuple[list[in
             chosen.append(i)
             basis = np.vstack([basis, rest / size])
     return chosen, basis
+
+
+def _merit(values: FloatArray, penalty: FloatArray) -> float:
+    """Objective and weighted violations; values (m,) without offset removed, penalty (m - 1,)."""
+    return float(values[0] + penalty @ np.maximum(values[1:], 0.0))
 
 
 def _columns(state: SolverState) -> IntArray:

@@ -3,7 +3,8 @@
 Orthogonal directions from a Householder matrix after Abramson, Audet, Dennis & Le Digabel (2009), "OrthoMADS", with a fresh
 random vector in every iteration; n+1 directions with a negative completion after Audet, Ianni, Le Digabel & Tribes (2014),
 "Reducing the number of function evaluations in mesh adaptive direct search algorithms". Rounding to the mesh can destroy positive
-spanning while the frame is only a few mesh sizes wide, so it is checked after rounding and repaired.
+spanning while the frame is only a few mesh sizes wide, so it is checked after rounding and repaired. Where there are groups or
+granular variables, directions keep to one group, and granular variables have lattice moves of their own (`_directions`).
 """
 
 from __future__ import annotations
@@ -15,42 +16,13 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
 from dfoattack.kernels import directions
-from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.state import Setup, SolverState
+from dfoattack.steps import _directions
+from dfoattack.steps._directions import completion, poll_rows
 from dfoattack.steps.base import Outcome, Proposal, Step
 
-SAFE_RHO = 20.0  # no loss of spanning was ever seen when every frame is at least this many mesh sizes wide
-
-
-def poll_rows(v: FloatArray, rho: FloatArray) -> FloatArray:
-    """Orthogonal directions of one Householder matrix, scaled into the frame and rounded to integers, rows of (n, n)."""
-    n = v.shape[0]
-    H, Z = np.empty((n, n)), np.empty((n, n))
-    directions.householder(v, H)
-    directions.scale_directions(H, rho, Z)
-    return Z
-
-
-def completion(K: FloatArray, rho: FloatArray) -> FloatArray:
-    """Directions (m, n) with which the rows of K (k, n) positively span R^n; m = 0 if they do already.
-
-    For n rows: their negative sum, scaled into the frame and rounded; where rounding has moved it out of the interior of the
-    negative cone, the negatives of all rows; where rounding has made the rows dependent, all coordinate directions.
-    For 2n rows: nothing, or all coordinate directions.
-    """
-    n = rho.shape[0]
-    if K.shape[0] == n:
-        z = np.empty(n)
-        directions.complete_negative(K, rho, z)
-        if z.any() and directions.completes(K, z):
-            return z[None, :]
-        K = np.vstack([K, -K])
-        if directions.positive_basis_status(K):
-            return K[n:]
-    elif rho.min() >= SAFE_RHO or directions.positive_basis_status(K):
-        return np.empty((0, n))
-    return np.vstack([np.diag(rho), -np.diag(rho)])
+__all__ = ["Poll", "PollCompletion", "completion", "poll_rows"]
 
 
 class Poll(Step):
@@ -70,7 +42,8 @@ class Poll(Step):
         v, w = rng.standard_normal(n), rng.standard_normal(n)
         if mesh is None or primary < 0 or state.floored:
             return Proposal.nothing(n)
-        K = poll_rows(v, mesh.rho)
+        geometry, x = setup.geometry, state.history.X[primary]
+        K = poll_rows(v, mesh.rho) if geometry.one_block else _directions.block_rows(geometry, v, mesh.rho)
         promise = self._promise(K, state, primary, mesh)
         if setup.options.poll == "2n":
             K, promise = np.vstack([K, -K]), np.concatenate([promise, -promise])
@@ -79,7 +52,13 @@ class Poll(Step):
             K[flip] *= -1.0
             promise = np.abs(promise)
         K = K[np.argsort(-promise, kind="stable")]
-        X, x = points(setup, mesh, state.history.X[primary], K)
+        Z = K
+        if not geometry.one_block:
+            K = _directions.inwards(geometry, K, x)
+            combined = _directions.combined_rows(geometry, v, mesh.rho)
+            combined[self._promise(combined, state, primary, mesh) < 0.0] *= -1.0
+            Z, w = np.vstack([K, combined]), _directions.one_group(geometry, w)
+        X, x = points(setup, mesh, x, Z)
         origins = np.broadcast_to(x, X.shape)
         if secondary >= 0:
             Z = np.empty((1, n))
@@ -118,9 +97,13 @@ class PollCompletion(Step):
         rho = state.mesh.rho
         if not setup.continuous and state.mesh.finest:
             # Nothing is left to refine: all lattice neighbours, so that no run ends beside a better one.
-            Z = np.vstack([np.diag(rho), -np.diag(rho)])
+            Z = _directions.lattice_neighbours(setup.geometry, rho)
         else:
-            Z = completion(state.kept, rho)
+            Z = (
+                completion(state.kept, rho)
+                if setup.geometry.one_block
+                else _directions.block_completion(setup.geometry, state.kept, rho)
+            )
         X, x = points(setup, state.mesh, state.history.X[primary], Z)
         return Proposal.around(X, x, True)
 
@@ -130,6 +113,4 @@ class PollCompletion(Step):
 
 def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mesh points x + delta z inside the box, (k, n), and x itself."""
-    X = np.empty(Z.shape)
-    kernels.mesh_points(x, Z, mesh.mesh_size, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
-    return X, x
+    return setup.geometry.mesh_points(x, Z, mesh.mesh_size), x

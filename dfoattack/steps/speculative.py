@@ -30,9 +30,9 @@ class Speculative(Step):
             return Proposal.nothing(setup.n)
         x = state.history.X[state.centre]
         step = state.move * (2.0 if state.streak else 1.0)
-        Z, X = np.empty((1, setup.n)), np.empty((1, setup.n))
+        Z = np.empty((1, setup.n))
         kernels.round_steps(step[None, :], state.mesh.mesh_size, Z)
-        kernels.mesh_points(x, Z, state.mesh.mesh_size, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        X = setup.geometry.mesh_points(x, Z, state.mesh.mesh_size)
         return Proposal.around(X, x, True)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:

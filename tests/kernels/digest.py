@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack.kernels import barrier, cone, covering, directions, interpolation, mesh, trust_region
+from dfoattack.kernels import barrier, cone, covering, directions, interpolation, mesh, trust_region, wrapping
 
 SIZES = (1, 2, 3, 7, 13)
 
@@ -98,6 +98,26 @@ def _covering(call: Record, rng: np.random.Generator, n: int) -> None:
     call(covering.bounded_distance, Y, 0, Y, 1, weight, 1e-3)
 
 
+def _wrapping(call: Record, rng: np.random.Generator, n: int) -> None:
+    lower, upper = np.full(n, -1.0), np.full(n, 2.0)
+    period = np.where(np.arange(n) % 2 == 0, 3.0, 0.0)
+    g = np.where(np.arange(n) % 3 == 1, 0.1, 0.0)
+    inverse = np.where(np.arange(n) % 3 == 1, 10.0, 0.0)
+    X = np.empty((6, n))
+    call(wrapping.snap_wrapped, 5.0 * rng.standard_normal((6, n)), lower, upper, period, g, inverse, X)
+    Z = np.rint(9.0 * rng.standard_normal((6, n)))
+    call(wrapping.mesh_points_wrapped, X[0].copy(), Z, np.full(n, 0.3), lower, upper, period, g, inverse, X)
+    value = 9.0 * float(rng.standard_normal())
+    call(wrapping.wrap_one, value, -1.0, 2.0, 3.0)
+    call(wrapping.snap_periodic, value, -1.0, 2.0, 3.0, 0.1, 10.0)
+    V, scale, metric = np.rint(3.0 * rng.random((9, n))), 1.0 + rng.random(n), np.where(g > 0.0, -1.0, period)
+    d2 = np.full(6, np.inf)
+    call(wrapping.pool_update_wrapped, X, d2, V, scale, metric)
+    call(wrapping.pool_refresh_wrapped, X, d2, np.array([0, 2]), V, 5, scale, metric)
+    call(wrapping.fill_distance_wrapped, X, V, scale, metric, d2)
+    call(wrapping.wrapped_distance, X, 0, V, 1, 1.0 / scale, metric, 1e9)
+
+
 def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     C = rng.standard_normal((12, p)) * 10.0 ** rng.uniform(-200, 200, (12, p))
     C[3, 0], C[5, -1] = np.nan, -np.inf
@@ -166,6 +186,7 @@ def digest() -> dict[str, str]:
         _directions(call, rng, n)
         _mesh(call, rng, n)
         _covering(call, rng, n)
+        _wrapping(call, rng, n)
         _barrier(call, rng, n)
         _interpolation(call, rng, n)
         _trust_region(call, rng, n)

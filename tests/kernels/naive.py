@@ -468,3 +468,61 @@ def constrained_step(c, g, H, equality, lower, upper, radius, tries=12):
 def _local_step(grad, B, s, lower, upper, radius, reach, tries=12):
     low, high = np.maximum(lower, s - reach), np.minimum(upper, s + reach)
     return trust_step(grad, B, s, low, high, radius, tries)
+
+
+# ------------------------------------------------------------------------------------------------------------ wrapping
+
+
+def wrap_one(value, lower, upper, period):
+    """In rational numbers, rounded once; upper is lower."""
+    if period <= 0 or lower <= value < upper:
+        return value
+    inside = float(Fraction(lower) + (Fraction(value) - Fraction(lower)) % Fraction(period))
+    return lower if inside >= upper else inside
+
+
+def snap_periodic(value, lower, upper, period, g, inverse):
+    snapped = snap_one(wrap_one(value, lower, upper, period), lower, upper, g, inverse)
+    return lower if period > 0 and snapped >= upper else snapped
+
+
+def mesh_points_wrapped(x, Z, delta, lower, upper, period, g, inverse):
+    return snap_wrapped(x + delta * Z, lower, upper, period, g, inverse)
+
+
+def snap_wrapped(X, lower, upper, period, g, inverse):
+    columns = list(zip(lower, upper, period, g, inverse, strict=True))
+    return np.array([[snap_periodic(v, *columns[i]) for i, v in enumerate(row)] for row in X])
+
+
+def wrapped_distance(A, i, B, j, weight, metric):
+    total = 0.0
+    for a, b, w, m in zip(A[i], B[j], weight, metric, strict=True):
+        if m < 0:
+            t = 0.0 if a == b else -m
+        elif m > 0:
+            t = w * min(abs(a - b + k * m) for k in range(-3, 4))
+        else:
+            t = w * (a - b)
+        total += t * t
+    return total
+
+
+def pool_update_wrapped(Y, d2, T, scale, metric):
+    return np.array(
+        [
+            min([d2[j], *(wrapped_distance(Y, j, T, r, 1.0 / scale, metric) for r in range(len(T)))])
+            for j in range(len(Y))
+        ]
+    )
+
+
+def pool_refresh_wrapped(Y, d2, rows, V, n_history, scale, metric):
+    out = d2.copy()
+    for j in rows:
+        out[j] = min([math.inf, *(wrapped_distance(Y, j, V, v, 1.0 / scale, metric) for v in range(n_history))])
+    return out
+
+
+def fill_distance_wrapped(T, V, scale, metric):
+    return pool_update_wrapped(T, np.full(len(T), np.inf), V, scale, metric)
