@@ -11,7 +11,6 @@ import pytest
 from dfoattack import codec
 from dfoattack._typing import FloatArray
 from dfoattack.attacks.base import View
-from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.solver import Solver
 from dfoattack.space import Box
@@ -21,7 +20,10 @@ from dfoattack.transitions import Schedule
 
 __all__ = ["CASES", "SearchContract", "StepContract", "make_problem"]
 
-CASES = ("smooth", "one variable", "constrained", "lattice", "mixed", "failing", "plateau", "huge")
+CASES = (
+    *("smooth", "one variable", "constrained", "lattice", "mixed"),
+    *("periodic", "categorical", "failing", "plateau", "huge"),
+)
 
 
 def _bent(X: FloatArray) -> FloatArray:
@@ -39,7 +41,11 @@ def _bent_slope(X: FloatArray) -> FloatArray:
 
 def make_problem(case: str) -> Problem:
     """A fresh problem of the contract by its name, one of `CASES`."""
-    more: dict[str, Any] = {"objective": _bent, "space": Box([-1.0, -2.0, -0.5], [1.0, 2.0, 0.5]), "x0": [0.9, -1.3, 0.4]}
+    more: dict[str, Any] = {
+        "objective": _bent,
+        "space": Box([-1.0, -2.0, -0.5], [1.0, 2.0, 0.5]),
+        "x0": [0.9, -1.3, 0.4],
+    }
     if case == "smooth":
         more["objective_grad"] = _bent_slope
     elif case == "one variable":
@@ -50,6 +56,12 @@ def make_problem(case: str) -> Problem:
         more.update(space=Box([-3, -4], [3, 4], integer=[0, 1]), x0=[3, -4])
     elif case == "mixed":
         more.update(space=Box([-2, -5, -1], [2, 5, 1], integer=[1], granularity={2: 0.1}), x0=[1.5, -4, 0.8])
+    elif case == "periodic":
+        more.update(
+            space=Box([0, 0, -1], [24, 0.7, 1], integer=[0], granularity={1: 0.1}, periodic=[0, 1]), x0=[19, 0.3, -0.8]
+        )
+    elif case == "categorical":
+        more.update(space=Box([None, -4, -4], [None, 4, 4], categorical={0: ("a", "b", "c")}), x0=[1, 1.5, -2.0])
     elif case == "failing":
         more["objective"] = lambda X: np.where(X[:, 0] + X[:, 1] > 0.4, np.nan, _bent(X))
         more["x0"] = [-0.5, -1.3, 0.4]
@@ -58,13 +70,6 @@ def make_problem(case: str) -> Problem:
     elif case == "huge":
         more["objective"] = lambda X: 1e300 * np.sign(X[:, 0]) * np.minimum(_bent(X), 10.0)
     return Problem(sense="minimize", **more)
-
-
-def _solver(case: str, options: dict[str, Any], budget: int, schedule: Schedule | None = None) -> Solver:
-    solver = Solver(make_problem(case), options, budget=budget, seed=4)
-    if schedule is not None:
-        solver.schedule = schedule
-    return solver
 
 
 def _bytes(proposal: Proposal) -> tuple[bytes, ...]:
@@ -95,7 +100,7 @@ class StepContract:
 
     def states(self, case: str, every: int = 4) -> Iterator[tuple[Solver, SolverState, View | None]]:
         """States of one run between two iterations' trials, and a view whose cost the run does not see."""
-        solver, other = _solver(case, self.options, self.budget), make_problem(case)
+        solver, other = Solver(make_problem(case), self.options, budget=self.budget, seed=4), make_problem(case)
         calls = 0
         while len(solver.ask()):
             solver.tell(solver.evaluate())
@@ -177,9 +182,8 @@ class SearchContract(StepContract):
 
     def drive(self, search: Search, case: str, alone: bool, save: bool = False) -> Solver:
         """A whole run of the search by itself or beside the other steps; `save`: through bytes between any two calls."""
-        default = Schedule.default(Options.make({**self.options, "searches": ()})).steps
-        steps = (search,) if alone else (search, *default)
-        solver = _solver(case, self.options, self.budget, Schedule(steps))
+        solver = Solver(make_problem(case), {**self.options, "searches": ()}, budget=self.budget, seed=4)
+        solver.schedule = Schedule((search,) if alone else (search, *solver.schedule.steps))
         while len(solver.ask()):
             if save:
                 solver.state = codec.from_bytes(codec.to_bytes(solver.state))

@@ -357,9 +357,7 @@ def model_values(c, g, H, s):
 def update_models(column, residual, S, c, g, H):
     p = len(S)
     lagrange = sum(weight * np.outer(s, s) for weight, s in zip(column[:p], S, strict=True))
-    models = [
-        (c[k] + r * column[p], g[k] + r * column[p + 1 :], H[k] + r * lagrange) for k, r in enumerate(residual)
-    ]
+    models = [(c[k] + r * column[p], g[k] + r * column[p + 1 :], H[k] + r * lagrange) for k, r in enumerate(residual)]
     return tuple(np.array(part) for part in zip(*models, strict=True))
 
 

@@ -167,7 +167,9 @@ def test_augmented(n: int, m: int, seed: int) -> None:
 
     d, eps = rng.standard_normal(n), 1e-6
     slope = (value(s + eps * d) - value(s - eps * d)) / (2 * eps)
-    assert slope == pytest.approx(float(grad @ d), abs=1e-3 * penalty * (1.0 + float(s @ s)) ** 2 * (1.0 + float(d @ d)))
+    assert slope == pytest.approx(
+        float(grad @ d), abs=1e-3 * penalty * (1.0 + float(s @ s)) ** 2 * (1.0 + float(d @ d))
+    )
 
 
 @given(st.integers(1, 6), seeds)

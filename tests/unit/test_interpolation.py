@@ -74,7 +74,9 @@ def test_values_are_reproduced_after_any_sequence_of_changes(n: int, seed: int) 
             factor = rng.uniform(0.7, 1.4, n)
             fresh = rebased(found, found.S[-1], (Q * factor) @ Q.T, (Q / factor) @ Q.T, functions(X[found.rows]))
             assert fresh is not None
-            np.testing.assert_allclose(np.array([fresh.point(s) for s in fresh.S]), X[fresh.rows], rtol=1e-12, atol=1e-11)
+            np.testing.assert_allclose(
+                np.array([fresh.point(s) for s in fresh.S]), X[fresh.rows], rtol=1e-12, atol=1e-11
+            )
             found = fresh
         assert errors(found, X) <= 1e-8 * (1.0 + float(np.abs(found.inverse).max()))
         np.testing.assert_array_equal(found.H, found.H.swapaxes(1, 2))

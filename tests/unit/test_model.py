@@ -150,7 +150,9 @@ def test_it_gives_way_to_the_poll_and_ends() -> None:
 
 
 def test_independent_directions() -> None:
-    S = np.array([[1.0, 0.0, 0.0], [2.0, 0.0, 1e-3], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, -0.5], [0.0, 3.0, 3.0]])
+    S = np.array(
+        [[1.0, 0.0, 0.0], [2.0, 0.0, 1e-3], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, -0.5], [0.0, 3.0, 3.0]]
+    )
     chosen, basis = _independent(S, 3)
     assert chosen == [0, 3, 4]
     np.testing.assert_allclose(basis @ basis.T, np.eye(3), atol=1e-14)

@@ -48,7 +48,9 @@ def begun(n: int = 3, **options: Any) -> Solver:
     return solver
 
 
-def turn(stage: Portfolio, solver: Solver, state: SolverState, gain: float = 0.0, cost: float = 1.0) -> tuple[str, SolverState]:
+def turn(
+    stage: Portfolio, solver: Solver, state: SolverState, gain: float = 0.0, cost: float = 1.0
+) -> tuple[str, SolverState]:
     """Name of the search that proposed (empty: the poll), and the state after an outcome of that gain and cost."""
     proposal = stage.propose(solver.setup, state, rng(), None)
     size = state.history.size
@@ -116,7 +118,9 @@ def test_exploration_belongs_to_the_population_search() -> None:
 @pytest.mark.parametrize("n", [1, 4])
 def test_poll_and_covering_have_their_share(n: int, searches: tuple[str, ...]) -> None:
     """In a whole run, whatever the searches would like."""
-    problem = da.Problem(objective=rosenbrock if n > 1 else sphere, space=[(-3.0, 3.0)] * n, x0=np.full(n, 2.0), sense="minimize")
+    problem = da.Problem(
+        objective=rosenbrock if n > 1 else sphere, space=[(-3.0, 3.0)] * n, x0=np.full(n, 2.0), sense="minimize"
+    )
     result = da.solve(problem, budget=400, seed=2, options={"searches": searches, "covering_quota": 20})
     steps = Counter(result.records.step)
     assert steps["covering"] >= 2
