@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dfoattack._fingerprint import is_torch_module, mentions_torch
-from dfoattack._typing import FloatArray
+from dfoattack._typing import BoolArray, FloatArray
 from dfoattack._validation import check_choice, check_finite_scalar, float_array, shown
 from dfoattack.constraint import Constraint, as_constraints
 from dfoattack.errors import EvaluationFailed, ProblemError
@@ -94,6 +94,8 @@ class Problem:
     p : int or None
         number of constraint columns, known after the first outer call (0 at once without constraints)
     columns : tuple of (name, kind, tol), one a constraint column; empty until p is known
+    equality : bool (p,)
+        the columns that are two-sided, |c| <= tol; empty until p is known
 
     Raises
     ------
@@ -157,6 +159,7 @@ class Problem:
         )
         self._widths: tuple[int, ...] | None = None
         self.columns: tuple[tuple[str, str, float], ...] = ()
+        self.equality: BoolArray = np.zeros(0, dtype=bool)
         if not self.constraints:
             self.learn_widths(())
         self.gradient_source: str = self._gradient_source()
@@ -187,7 +190,15 @@ class Problem:
             for c, q in zip(self.constraints, new, strict=True)
             for j in range(q)
         )
+        self.equality = np.repeat(np.array([c.equality for c in self.constraints], dtype=bool), new)
+        self.equality.flags.writeable = False
         self._widths = new
+
+    def excess(self, C: FloatArray) -> FloatArray:
+        """Return c - tol, of equalities |c| - tol, for constraint values C (k, p): a point is feasible iff none is positive."""
+        tol = np.array([column[2] for column in self.columns])
+        excess: FloatArray = np.where(self.equality, np.abs(C), C) - tol
+        return excess
 
     def forward(self, X: FloatArray) -> FloatArray:
         """Return Y = Phi(X): full points (k, n) -> a new float64 array (k, m).
@@ -344,7 +355,10 @@ class Problem:
     def fingerprint(self) -> dict[str, str]:
         """Return texts that are equal iff the problem is the same: what a run file compares before it resumes."""
         space = {key: value for key, value in self.space.describe().items() if key not in ("names", "units")}
-        constraints = [[c.name, c.kind, repr(c.tol), fingerprint_of(c.fn)] for c in self.constraints]
+        constraints = [
+            [c.name, c.kind, repr(c.tol), fingerprint_of(c.fn), *(["equality"] if c.equality else [])]
+            for c in self.constraints
+        ]
         return {
             "name": self.name,
             "sense": self.sense,

@@ -24,6 +24,7 @@ from dfoattack.barrier import (
     Columns,
     beats,
     end_of_iteration,
+    hardened,
     measured,
     poll_centres,
     success_types,
@@ -211,12 +212,12 @@ def tell(
     schedule: Schedule,
     state: SolverState,
     evaluations: Evaluations,
-    columns: Sequence[tuple[str, str, float]] | None,
+    columns: Sequence[tuple[str, str, float, bool]] | None,
 ) -> SolverState:
     """The state after the pending trials were evaluated.
 
-    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` names kind and tolerance of
-    every constraint column. Raises `AskTellError` when nothing is pending or the number of rows differs.
+    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` holds name, kind, tolerance and
+    "two-sided" of every constraint column; None once the barrier knows them. Raises `AskTellError` when nothing is pending or the number of rows differs.
     """
     pending = state.pending
     if pending is None:
@@ -251,7 +252,7 @@ def tell(
 
 
 def _with_columns(
-    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float]] | None
+    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float, bool]] | None
 ) -> SolverState:
     """Constraint scales S_j = max(1, |c_j|) from the first point that could be evaluated; fixed from then on."""
     if state.barrier.columns is not None or not told.ok.any():
@@ -259,11 +260,9 @@ def _with_columns(
     p = told.C.shape[1]
     if columns is None or len(columns) != p:
         raise AskTellError(f"`C` must have {len(columns or ())} columns (from the problem's constraints), got {p}.")
-    tol = np.array([c[2] for c in columns], dtype=np.float64)
-    extreme = np.array([c[1] == "extreme" for c in columns], dtype=bool)
-    scale = np.maximum(1.0, np.abs(told.C[told.ok][0]))
-    phase = 1 if extreme.any() else 2
-    return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
+    known = Columns.of(columns, told.C[told.ok][0])
+    phase = 1 if known.extreme.any() else 2
+    return evolve(state, barrier=evolve(state.barrier, columns=known, phase=phase))
 
 
 def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
@@ -404,19 +403,22 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
     else:
         request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
     mesh = Mesh.start(request, setup.granularity, x, None if state.mesh is None else state.mesh.scale)
-    return _next_iteration(evolve(state, mesh=mesh, drawn=0))
+    return _next_iteration(setup, evolve(state, mesh=mesh, drawn=0))
 
 
-def _next_iteration(state: SolverState) -> SolverState:
+def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
+    barrier, history = hardened(state.barrier, state.history, setup.options.infeasible_margin)
     return evolve(
         state,
+        barrier=barrier,
+        history=history,
         iteration=state.iteration + 1,
         stage=0,
         success=0,
         refine=False,
         kept=None,
         grow=False,
-        inf_before=state.barrier.inf,
+        inf_before=barrier.inf,
         moved=state.grow and state.success == FULL,
     )
 
@@ -440,7 +442,7 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
         floored = at_end and not state.refine
         mesh = mesh if floored else mesh.refined(x)
-    state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
+    state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))
     done = state.cover.since >= setup.quota or state.cover.exhausted
     return _restart(setup, state, rng) if floored and done else state
 

@@ -92,7 +92,7 @@ class Attack(Step):
         With `on_lattice` granular variables are held where they are: user code is never asked between their values.
         """
         history, scale = state.history, state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-        columns = state.barrier.columns or Columns(np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+        columns = state.barrier.columns or Columns.none()
         extreme = columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme)
         x, held = history.X[row], on_lattice & (setup.granularity > 0.0)
         return Target(

@@ -103,7 +103,7 @@ def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     C[3, 0], C[5, -1] = np.nan, -np.inf
     h, heb, most = np.empty(12), np.empty(12), np.empty(12)
     extreme = np.arange(p) % 3 == 1
-    call(barrier.violations, C, np.full(p, 1e-3), 1.0 + rng.random(p), extreme, h, heb, most)
+    call(barrier.violations, C, np.full(p, 1e-3), 1.0 + rng.random(p), extreme, ~extreme, h, heb, most)
     F = rng.standard_normal(12)
     F[7] = np.inf
     for i in range(12):

@@ -272,13 +272,13 @@ def _sum_of_squares(violations, start=Fraction(0)):
     return value if value > 0 or total == 0 else 5e-324
 
 
-def violations(C, tol, scale, extreme):
+def violations(C, tol, scale, extreme, equality):
     h, heb, most = [], [], []
     for c in C:
         if not np.isfinite(c).all():
             h, heb, most = [*h, math.inf], [*heb, math.inf], [*most, math.inf]
             continue
-        excess = [float(value) for value in c - tol]
+        excess = [float(value) for value in np.where(equality, np.abs(c), c) - tol]
         over = [max(e, 0.0) / s for e, s in zip(excess, scale, strict=True)]
         h.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if not is_extreme]))
         heb.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if is_extreme]))
