@@ -309,3 +309,32 @@ def infeasible_incumbent(F, H, start, stop, h_max):
 
 def shrink_h_max(H, F, start, stop, h_old):
     return max([H[i] for i in range(start, stop) if np.isfinite(F[i]) and 0 < H[i] < h_old], default=h_old)
+
+
+def linear_inside(X, A, b, E, d, slack):
+    def total(row, x):
+        return sum((float(a) * float(v) for a, v in zip(row, x, strict=True)), 0.0)
+
+    def met(row, x, right):
+        size = abs(right) + sum(abs(float(a) * float(v)) for a, v in zip(row, x, strict=True))
+        return abs(sum((float(a) * float(v) for a, v in zip(row, x, strict=True)), -float(right))) <= slack * size
+
+    return np.array(
+        [
+            all(total(row, x) <= right for row, right in zip(A, b, strict=True))
+            and all(met(row, x, right) for row, right in zip(E, d, strict=True))
+            for x in X
+        ],
+        dtype=bool,
+    )
+
+
+def longest_step(x, step, A, b, lower, upper):
+    rows = np.vstack([A, np.eye(len(x)), -np.eye(len(x))])
+    right = np.concatenate([b, upper, -lower])
+    t = 1.0
+    for row, limit in zip(rows, right, strict=True):
+        rate = float(row @ step)
+        if rate > 0.0 and np.isfinite(limit):
+            t = min(t, max(float(limit - row @ x), 0.0) / rate)
+    return t
