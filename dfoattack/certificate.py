@@ -20,6 +20,7 @@ from dfoattack.state import Setup, SolverState
 
 _WORK_MAX = 2e8  # test points x evaluated points x variables; more would keep the user waiting for the statement
 _IMPROVING_MAX = 0.5  # a bound that allows half of the ball to improve says nothing
+_WIDE_BAND = 0.1  # share of covering trials that must meet the equalities before their bands count as sets with an interior
 _INTERIOR_TRIALS = 10  # covering trials without a single feasible one after which an interior is doubted
 
 
@@ -134,13 +135,18 @@ def _no_statement(setup: Setup, state: SolverState, row: int, covering_code: int
         return "there are no free variables to vary"
     if not setup.options.covering:
         return "the covering step was switched off"
+    if setup.polyhedron is not None and setup.polyhedron.E.shape[0]:
+        return "the linear equalities leave a set without interior"
     history, columns = state.history, state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return ""
     distance = (((history.X - history.X[row]) / state.mesh.scale) ** 2).sum(axis=1)
     # Points made by covering only: the poll may walk inside a set without interior for ever.
     tried = (history.step == covering_code) & (distance <= setup.options.covering_radius**2) & (distance > 0)
-    if tried.sum() >= _INTERIOR_TRIALS and not np.any(history.V[tried] <= 0.0):
+    feasible = int(np.count_nonzero(history.V[tried] <= 0.0))
+    if columns.equality.any() and (tried.sum() < _INTERIOR_TRIALS or feasible < _WIDE_BAND * tried.sum()):
+        return f"equalities hold within their tolerances only, and {feasible} of {int(tried.sum())} covering trials met them"
+    if tried.sum() >= _INTERIOR_TRIALS and not feasible:
         return f"none of {int(tried.sum())} covering trials was feasible, the feasible set may have no interior here"
     return ""
 
@@ -154,8 +160,11 @@ def _ball_points(
         out = np.empty((count, setup.n))
         normals, uniforms = rng.standard_normal((count, setup.n)), rng.random(count)
         kept = int(kernels.ball_points(x, radius, scale, setup.lower, setup.upper, normals, uniforms, out))
-        parts.append(out[: min(kept, count - found)])
+        out = out[:kept]
+        if setup.polyhedron is not None:
+            out = out[setup.polyhedron.inside(out)]
+        parts.append(out[: count - found])
         found += parts[-1].shape[0]
-        if found >= count or not kept:
+        if found >= count or not parts[-1].shape[0]:
             break
     return np.vstack(parts) if parts else np.empty((0, setup.n))

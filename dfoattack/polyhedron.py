@@ -17,8 +17,8 @@ from dfoattack.kernels import cone, linear
 from dfoattack.linear import Linear
 from dfoattack.space import Box
 
-ROUND_OFF = 64.0 * 2.0**-52  # of an equality, relative to the sizes of its terms
-RETREATS = (0.0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8)  # relative withdrawal from the faces until round-off is outweighed
+ROUND_OFF = 16.0 * 2.0**-52  # of an equality, relative to the sizes of its terms
+RETREATS = (2e-15, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8)  # withdrawal from the faces, relative to the terms, until round-off is outweighed
 SHORTEST = 1e-6  # of a proposed step: what is left of it below this is no trial point
 _ROUNDS = 12  # rounds of adding violated rows to a projection
 _INTERIOR = 1e-9  # relative radius of an inscribed ball that counts as an interior
@@ -107,6 +107,10 @@ class Polyhedron:
         room: FloatArray = (self.b - self.A @ x) / np.where(reach > 0.0, reach, 1.0)
         return room
 
+    def room_for(self, x: FloatArray, step: FloatArray) -> float:
+        """The part t in [0, 1] of a step from x that stays inside, up to round-off."""
+        return float(linear.longest_step(x, step, self.A, self.b, self.lower, self.upper))
+
     # ---------------------------------------------------------------- points inside
 
     def repaired(self, origin: FloatArray, x: FloatArray, scale: FloatArray, slide: bool) -> FloatArray | None:
@@ -121,10 +125,11 @@ class Polyhedron:
             if found is not None and self._counts(found - origin, step, scale):
                 return found
         step = self.along(np.where(self.granular, 0.0, step), scale)
-        t = float(linear.longest_step(origin, step, self.A, self.b, self.lower, self.upper))
+        size = np.abs(self.A) @ np.abs(origin) + np.abs(self.b)
         for retreat in RETREATS:
-            y = np.clip(origin + t * (1.0 - retreat) * step, self.lower, self.upper)
-            y = self._on_equalities(np.where(self.granular, origin, y), scale)
+            t = float(linear.longest_step(origin, step, self.A, self.b - retreat * size, self.lower, self.upper))
+            y = np.where(self.granular, origin, np.clip(origin + t * step, self.lower, self.upper))
+            y = self._on_equalities(y, scale)
             if self.inside(y[None, :])[0]:
                 return y if self._counts(y - origin, x - origin, scale) else None
         return None
@@ -141,6 +146,8 @@ class Polyhedron:
         """The nearest point inside that differs from x in continuous variables only, or None where there is none."""
         unit = np.where(self.granular, 0.0, scale)
         x = np.clip(x, self.lower, self.upper)
+        if self.granular.all():
+            return x if self.inside(x[None, :])[0] else None
         base, N = x, np.diag(unit)[:, ~self.granular]
         if self.E.shape[0]:
             M = (self.E * unit)[:, ~self.granular]

@@ -12,6 +12,7 @@ from dfoattack._typing import FloatArray
 from dfoattack.cache import History
 from dfoattack.kernels import covering, mesh
 from dfoattack.state import Setup
+from dfoattack.steps import admissible
 
 RESTART_CANDIDATES = 256
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
@@ -34,7 +35,7 @@ def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | 
     X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
     out = np.empty_like(X)
     mesh.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    return out
+    return admissible.points(setup, out)
 
 
 def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
@@ -45,6 +46,7 @@ def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     middle[finite] = 0.5 * (setup.lower[finite] + setup.upper[finite])
     first, out = middle[None, :], np.empty((1, setup.n))
     mesh.snap(first, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+    out = admissible.points(setup, out)
     return np.vstack([out, design(setup, rng, count - 1, middle)]) if count > 1 else out
 
 
@@ -57,8 +59,8 @@ def restart_point(setup: Setup, rng: np.random.Generator, history: History, scal
     candidates = design(setup, rng, RESTART_CANDIDATES, history.X[0])
     d2 = np.empty(candidates.shape[0])
     covering.fill_distance(candidates, np.ascontiguousarray(history.X), scale, d2)
-    best = int(np.argmax(d2))
-    if d2[best] > 0.0:
+    best = int(np.argmax(d2)) if d2.size else -1
+    if best >= 0 and d2[best] > 0.0:
         return candidates[best : best + 1]
     return _unknown_lattice_point(setup, history)
 

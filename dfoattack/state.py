@@ -16,6 +16,7 @@ from dfoattack.barrier import Barrier
 from dfoattack.cache import History
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
+from dfoattack.polyhedron import Polyhedron
 from dfoattack.reasons import StopReason
 from dfoattack.trials import Counters, Trials
 
@@ -33,6 +34,7 @@ class Setup:
     budget : float                                      evaluations (gradients charged), inf for none
     f_target : float                                    stop once a feasible value <= f_target is known; -inf for none
     quota : int                                         covering trials without improvement before a run may converge
+    polyhedron : Polyhedron or None                     known linear constraints
     """
 
     lower: FloatArray
@@ -44,6 +46,7 @@ class Setup:
     f_target: float
     quota: int
     options: Options
+    polyhedron: Polyhedron | None = None
 
     @property
     def n(self) -> int:

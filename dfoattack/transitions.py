@@ -47,6 +47,7 @@ from dfoattack.state import (
     SolverState,
     empty_cover,
 )
+from dfoattack.steps import admissible
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.covering import Covering
@@ -100,7 +101,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
     quota = options.covering_quota
     if quota is None:
         quota = int(min(1000.0, limit / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
-    return Setup(
+    setup = Setup(
         lower=space.free_lower,
         upper=space.free_upper,
         granularity=space.free_granularity,
@@ -110,7 +111,9 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         f_target=-math.inf if f_target is None else problem.sign * float(f_target),
         quota=quota if options.covering else 0,
         options=options,
+        polyhedron=problem.polyhedron,
     )
+    return evolve(setup, starts=admissible.points(setup, setup.starts))
 
 
 def initial_state(setup: Setup, seed: int) -> SolverState:
@@ -155,7 +158,7 @@ def ask(
                 state = evolve(state, stop=_lattice_or_frame(setup, state))
             continue
         step = schedule.steps[state.stage]
-        proposal = step.propose(setup, state, rng, view)
+        proposal = admissible.proposal(setup, state, step.propose(setup, state, rng, view))
         fresh = _fresh(state.history, proposal.X)
         if fresh:
             return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)

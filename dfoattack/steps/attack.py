@@ -15,6 +15,7 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, Target, View
+from dfoattack.attacks.extended import extended
 from dfoattack.barrier import Columns, poll_centres
 from dfoattack.kernels import mesh as kernels
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
@@ -65,7 +66,10 @@ class Attack(Step):
         else:
             radii = np.array(LADDER) * radius * longest
         x = state.history.X[row]
-        found = operator(self._target(setup, state, row, operator.inner_points), radii, view, rng)
+        columns = state.barrier.columns or Columns.none()
+        target = self._target(setup, state, row, operator.inner_points)
+        target, view = extended(target, view, columns, setup.polyhedron)
+        found = operator(target, radii, view, rng)
         X = np.empty((len(found), setup.n))
         kernels.snap(x + found.D, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None

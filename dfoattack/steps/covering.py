@@ -115,7 +115,13 @@ class Ball:
         n = self.setup.n
         D = rng.standard_normal((k, n))
         D /= np.sqrt((D * D).sum(axis=1))[:, None]
-        return self.snap(self.x + self.scale * self.radius * rng.random(k)[:, None] ** (1.0 / n) * D)
+        X = self.snap(self.x + self.scale * self.radius * rng.random(k)[:, None] ** (1.0 / n) * D)
+        polyhedron = self.setup.polyhedron
+        if polyhedron is not None:
+            for i in np.flatnonzero(~polyhedron.inside(X)):
+                found = polyhedron.repaired(self.x, X[i], self.scale, slide=False)
+                X[i] = self.x if found is None else found
+        return X
 
     def uniform(self, rng: np.random.Generator, rejecting: bool) -> tuple[FloatArray, bool]:
         """One point uniform in ball and box, and True; a clipped one and False where rejection finds none."""
@@ -124,8 +130,12 @@ class Ball:
             out = np.empty((batch, n))
             normals, uniforms = rng.standard_normal((batch, n)), rng.random(batch)
             box = self.setup.lower, self.setup.upper
-            if kernels.ball_points(self.x, self.radius, self.scale, *box, normals, uniforms, out):
-                return self.snap(out[:1])[0], True
+            kept = kernels.ball_points(self.x, self.radius, self.scale, *box, normals, uniforms, out)
+            X = self.snap(out[:kept])
+            if self.setup.polyhedron is not None:
+                X = X[self.setup.polyhedron.inside(X)]
+            if X.shape[0]:
+                return X[0], True
             tried, batch = tried + batch, 4 * batch
         return self.sample(rng, 1)[0], False
 
@@ -139,7 +149,8 @@ class Ball:
         grid = np.array(list(itertools.product(*axes))) * s.granularity
         grid = grid[((grid / self.scale) ** 2).sum(axis=1) <= self.radius**2 * (1.0 + 1e-12)] + self.x
         half = 0.5 * s.granularity
-        return self.snap(grid[np.all((grid >= s.lower - half) & (grid <= s.upper + half), axis=1)])
+        X = self.snap(grid[np.all((grid >= s.lower - half) & (grid <= s.upper + half), axis=1)])
+        return X if s.polyhedron is None else X[s.polyhedron.inside(X)]
 
 
 def _window(cover: CoverState, row: int) -> CoverState:

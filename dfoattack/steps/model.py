@@ -13,12 +13,13 @@ import numpy as np
 from scipy.optimize import Bounds, minimize
 
 from dfoattack._threads import single_thread
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.attacks.base import View
-from dfoattack.barrier import poll_centres
+from dfoattack.barrier import Columns, poll_centres
 from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.models import QuadraticModels, quadratic_models
+from dfoattack.polyhedron import Polyhedron
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Proposal, Step
 
@@ -69,7 +70,8 @@ def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArra
         return None
     unit = radius * mesh.frame_size
     columns = _columns(state, rows)
-    values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)] - _tol(state, columns)])
+    tol, equality = _sides(state, columns)
+    values = np.column_stack([state.history.f[rows], state.history.C[np.ix_(rows, columns)]])
     low = values.min(axis=0)
     with np.errstate(over="ignore"):
         spread = values.max(axis=0) - low
@@ -83,11 +85,13 @@ def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArra
         return None
     lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
     upper = np.minimum((setup.upper - x) / unit, TRUST / radius)
-    limits = (-low / spread)[1:]  # c_j <= tol_j in the units of the models
-    steps = [minimiser(models, limits, lower, upper)]
+    limits = (np.concatenate(([0.0], np.where(equality, 0.0, tol))) - low)[1:] / spread[1:]  # in the units of the models
+    if setup.polyhedron is not None:
+        models, limits, equality = _with_linear(setup.polyhedron, x, unit, models, limits, equality)
+    steps = [minimiser(models, limits, equality, lower, upper)]
     if columns.shape[0]:
         size = float(np.abs(steps[0]).max())
-        steps.append(minimiser(models, limits - MARGIN * size**2, lower, upper))
+        steps.append(minimiser(models, np.where(equality, limits, limits - MARGIN * size**2), equality, lower, upper))
     X = np.empty((len(steps), n))
     kernels.snap(x + np.array(steps) * unit, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
     return X
@@ -116,24 +120,56 @@ def _columns(state: SolverState, rows: IntArray) -> IntArray:
     columns = state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return np.empty(0, dtype=np.int64)
-    worst = np.max((state.history.C[rows] - columns.tol) / columns.scale, axis=0)
+    worst = np.max(columns.excess(state.history.C[rows]) / columns.scale, axis=0)
     # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
     order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
     return order
 
 
-def _tol(state: SolverState, columns: IntArray) -> FloatArray:
-    return state.barrier.columns.tol[columns] if state.barrier.columns is not None else np.empty(0)
+def _sides(state: SolverState, columns: IntArray) -> tuple[FloatArray, BoolArray]:
+    """Tolerances of these columns, and which of them are two-sided."""
+    known = state.barrier.columns or Columns.none()
+    return known.tol[columns], known.equality[columns]
 
 
-def minimiser(models: QuadraticModels, limits: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
-    """Approximate minimiser s (n,) of model 0 in the box subject to model j <= limits[j - 1], from s = 0."""
+def _with_linear(
+    polyhedron: Polyhedron,
+    x: FloatArray,
+    unit: FloatArray,
+    models: QuadraticModels,
+    limits: FloatArray,
+    equality: BoolArray,
+) -> tuple[QuadraticModels, FloatArray, BoolArray]:
+    """Models, limits and flags with the known linear constraints, each row in units of its own size."""
+    A, room = np.vstack([polyhedron.A, polyhedron.E]) * unit, np.concatenate([polyhedron.b, polyhedron.d])
+    room = room - np.vstack([polyhedron.A, polyhedron.E]) @ x
+    sizes = np.linalg.norm(A, axis=1)
+    q, n = A.shape
+    return (
+        QuadraticModels(
+            np.append(models.c, np.zeros(q)),
+            np.vstack([models.g, A / sizes[:, None]]),
+            np.concatenate([models.H, np.zeros((q, n, n))]),
+        ),
+        np.append(limits, room / sizes),
+        np.append(equality, np.arange(q) >= polyhedron.A.shape[0]),
+    )
+
+
+def minimiser(
+    models: QuadraticModels, limits: FloatArray, equality: BoolArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """Approximate minimiser s (n,) of model 0 in the box subject to model j <= (or =) limits[j - 1], from s = 0."""
     start = np.clip(np.zeros(lower.shape[0]), lower, upper)
-    constraint: Any = {
-        "type": "ineq",
-        "fun": lambda s: limits - models.value(s)[1:],
-        "jac": lambda s: -models.gradient(s)[1:],
-    }
+    constraints: Any = [
+        {
+            "type": kind,
+            "fun": lambda s, rows=rows: (limits - models.value(s)[1:])[rows],
+            "jac": lambda s, rows=rows: -models.gradient(s)[1:][rows],
+        }
+        for kind, rows in (("ineq", np.flatnonzero(~equality)), ("eq", np.flatnonzero(equality)))
+        if rows.shape[0]
+    ]
     constrained = limits.shape[0] > 0
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a subproblem that is not solved exactly still gives a trial point
@@ -144,7 +180,7 @@ def minimiser(models: QuadraticModels, limits: FloatArray, lower: FloatArray, up
             jac=lambda s: models.gradient(s)[0],
             bounds=Bounds(lower, upper),
             method="SLSQP" if constrained else "L-BFGS-B",
-            constraints=[constraint] if constrained else [],
+            constraints=constraints,
             options={"maxiter": 60},
         )
     step: FloatArray = np.clip(np.where(np.isfinite(found.x), found.x, 0.0), lower, upper)

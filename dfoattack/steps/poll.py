@@ -19,6 +19,7 @@ from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.cone_directions import cone_directions
 
 SAFE_RHO = 20.0  # no loss of spanning was ever seen when every frame is at least this many mesh sizes wide
 
@@ -70,6 +71,10 @@ class Poll(Step):
         v, w = rng.standard_normal(n), rng.standard_normal(n)
         if mesh is None or primary < 0 or state.floored:
             return Proposal.nothing(n)
+        if setup.polyhedron is not None:
+            D = cone_directions(setup.polyhedron, mesh, state.history.X[primary], v)
+            if D is not None:
+                return self._along_faces(setup, state, mesh, D, primary, secondary, w)
         K = poll_rows(v, mesh.rho)
         promise = self._promise(K, state, primary, mesh)
         if setup.options.poll == "2n":
@@ -80,13 +85,25 @@ class Poll(Step):
             promise = np.abs(promise)
         K = K[np.argsort(-promise, kind="stable")]
         X, x = points(setup, mesh, state.history.X[primary], K)
-        origins = np.broadcast_to(x, X.shape)
-        if secondary >= 0:
-            Z = np.empty((1, n))
-            directions.scale_directions(w[None, :], mesh.rho, Z)
-            X2, x2 = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
-            X, origins = np.vstack([X, X2]), np.vstack([origins, np.broadcast_to(x2, X2.shape)])
-        return Proposal(X, origins, np.full(X.shape[0], True), K)
+        return _with_secondary(setup, state, mesh, secondary, w, Proposal.around(X, x, True, memo=K))
+
+    def _along_faces(
+        self, setup: Setup, state: SolverState, mesh: Mesh, D: FloatArray, primary: int, secondary: int, w: FloatArray
+    ) -> Proposal:
+        """The poll beside linear constraints: displacements D (k, n) off the mesh, complete as they are, best promise first."""
+        x = state.history.X[primary]
+        left = np.array([setup.polyhedron.room_for(x, d) for d in D]) if setup.polyhedron is not None else 1.0
+        promise = left * self._promise(D / mesh.mesh_size, state, primary, mesh)
+        X = np.empty(D.shape)
+        kernels.snap(
+            x + D[np.argsort(-promise, kind="stable")],
+            setup.lower,
+            setup.upper,
+            setup.granularity,
+            setup.inverse,
+            X,
+        )
+        return _with_secondary(setup, state, mesh, secondary, w, Proposal.around(X, x, False))
 
     @staticmethod
     def _promise(K: FloatArray, state: SolverState, row: int, mesh: Mesh) -> FloatArray:
@@ -126,6 +143,23 @@ class PollCompletion(Step):
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         return state if state.kept is None else evolve(state, kept=None)
+
+
+def _with_secondary(
+    setup: Setup, state: SolverState, mesh: Mesh, secondary: int, w: FloatArray, primary: Proposal
+) -> Proposal:
+    """The poll of the primary centre, and two opposite directions at the secondary one if there is one."""
+    if secondary < 0:
+        return primary
+    Z = np.empty((1, setup.n))
+    directions.scale_directions(w[None, :], mesh.rho, Z)
+    X, x = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
+    return Proposal(
+        np.vstack([primary.X, X]),
+        np.vstack([primary.origins, np.broadcast_to(x, X.shape)]),
+        np.append(primary.on_mesh, np.full(X.shape[0], True)),
+        primary.memo,
+    )
 
 
 def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -58,11 +58,11 @@ def test_minimiser_respects_box_and_constraints() -> None:
     c, g = np.array([0.0, 0.0]), np.array([[-1.0, -1.0], [1.0, 0.0]])
     models = quadratic_models(*_plane(c, g), np.ones(12))
     assert models is not None
-    step = minimiser(models, np.array([0.25]), np.array([-1.0, -1.0]), np.array([1.0, 0.5]))
+    step = minimiser(models, np.array([0.25]), np.zeros(1, dtype=bool), np.array([-1.0, -1.0]), np.array([1.0, 0.5]))
     np.testing.assert_allclose(step, [0.25, 0.5], atol=1e-6)
     unconstrained = quadratic_models(*_plane(c[:1], g[:1]), np.ones(12))
     assert unconstrained is not None
-    np.testing.assert_allclose(minimiser(unconstrained, np.empty(0), -np.ones(2), np.ones(2)), [1.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(minimiser(unconstrained, np.empty(0), np.empty(0, dtype=bool), -np.ones(2), np.ones(2)), [1.0, 1.0], atol=1e-6)
 
 
 def _plane(c: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
