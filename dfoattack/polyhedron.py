@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from dfoattack._typing import BoolArray, FloatArray
 from dfoattack.errors import ProblemError
@@ -33,8 +33,7 @@ class Polyhedron:
     A, b : float64 (q, n), (q,)      inequalities as given, one-sided
     E, d : float64 (e, n), (e,)      equalities of full row rank in the continuous variables
     lower, upper : float64 (n,)      bounds, infinite ones are legal
-    granular : bool (n,)             variables on a lattice
-    interior : bool                  whether the inequalities and bounds leave a ball inside (of the equalities' affine set)
+    granularity, inverse : (n,)      lattice of the variables, 0 = continuous, and 1 / granularity where that is whole, else 0
     """
 
     A: FloatArray
@@ -43,8 +42,8 @@ class Polyhedron:
     d: FloatArray
     lower: FloatArray
     upper: FloatArray
-    granular: BoolArray
-    interior: bool
+    granularity: FloatArray
+    inverse: FloatArray
 
     @classmethod
     def of(cls, linears: Sequence[Linear], space: Box) -> Polyhedron | None:
@@ -82,7 +81,8 @@ class Polyhedron:
             )
         A, b = np.array([row for row, _ in rows]).reshape(-1, n), np.array([side for _, side in rows])
         # A copy in C order for the kernels; zeros are positive, so that equal problems have equal bits.
-        made = cls(A + 0.0, b + 0.0, E + 0.0, d + 0.0, space.free_lower, space.free_upper, granular, True)
+        lattice = space.free_granularity, space.free_inverse
+        made = cls(A + 0.0, b + 0.0, E + 0.0, d + 0.0, space.free_lower, space.free_upper, *lattice)
         radius = made._inscribed()
         if radius < 0.0:
             raise ProblemError("`linear` must leave a point inside the bounds, but no x satisfies all of it.")
@@ -94,6 +94,12 @@ class Polyhedron:
         return made
 
     # ---------------------------------------------------------------- questions
+
+    @property
+    def granular(self) -> BoolArray:
+        """(n,) variables on a lattice."""
+        flags: BoolArray = self.granularity > 0.0
+        return flags
 
     def inside(self, X: FloatArray) -> BoolArray:
         """(k,) whether the points X (k, n) satisfy the linear constraints (bounds are not asked)."""
@@ -138,9 +144,24 @@ class Polyhedron:
         """The part of a step of continuous variables that keeps the equalities, (n,)."""
         if not self.E.shape[0]:
             return step
-        M = self.E * np.where(self.granular, 0.0, scale)
-        kept: FloatArray = step - scale * (np.linalg.pinv(M) @ (self.E @ step))
-        return kept
+        return step - self._least(self.E @ step, scale)
+
+    def shortened(self, origin: FloatArray, X: FloatArray, scale: FloatArray) -> FloatArray:
+        """Points X (k, n) cut back along their steps from `origin`, a point inside, (k, n); `origin` itself where nothing else helps."""
+        if self.granular.any():
+            found = [self.repaired(origin, x, scale, slide=False) for x in X]
+            return np.array([origin if x is None else x for x in found])
+        D = X - origin
+        if self.E.shape[0]:
+            D = D - np.array([self._least(self.E @ d, scale) for d in D])
+        size = np.abs(self.A) @ np.abs(origin) + np.abs(self.b)
+        room = np.concatenate([self.b - RETREATS[1] * size - self.A @ origin, self.upper - origin, origin - self.lower])
+        rates = np.hstack([D @ self.A.T, D, -D])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            limits = np.where(rates > 0.0, np.maximum(room, 0.0) / rates, np.inf)
+        Y = np.clip(origin + np.minimum(1.0, limits.min(axis=1))[:, None] * D, self.lower, self.upper)
+        Y[~self.inside(Y)] = origin
+        return Y
 
     def projected(self, x: FloatArray, scale: FloatArray) -> FloatArray | None:
         """The nearest point inside that differs from x in continuous variables only, or None where there is none."""
@@ -151,10 +172,8 @@ class Polyhedron:
         base, N = x, np.diag(unit)[:, ~self.granular]
         if self.E.shape[0]:
             M = (self.E * unit)[:, ~self.granular]
-            z, null = np.linalg.pinv(M) @ (self.d - self.E @ x), _null_space(M)
-            base = x.copy()
-            base[~self.granular] += unit[~self.granular] * z
-            N = N @ null
+            base = x + self._least(self.d - self.E @ x, scale)
+            N = N @ _null_space(M)
         size = np.abs(self.A) @ np.abs(base) + np.abs(self.b)
         for retreat in RETREATS:
             y = self._least_step(base, N, self.b - retreat * size)
@@ -164,6 +183,35 @@ class Polyhedron:
             if self.inside(y[None, :])[0]:
                 return y
         return None
+
+    def nearest(self, x: FloatArray, scale: FloatArray) -> FloatArray | None:
+        """The nearest point inside, lattice variables moved as well where they must (then nearest in the sum of distances), or None."""
+        found = self.projected(x, scale)
+        if found is not None or not self.granular.any():
+            return found
+        lattice = self._lattice_point(x, scale)
+        return None if lattice is None else self.projected(lattice, scale)
+
+    def _lattice_point(self, x: FloatArray, scale: FloatArray) -> FloatArray | None:
+        """A point of the lattice inside with the least sum of |y_i - x_i| / scale_i: a mixed-integer linear program."""
+        n, unit = x.shape[0], np.where(self.granular, self.granularity, 1.0)
+        eye = np.eye(n)
+        # Variables (k, t): y = unit k, t_i >= |y_i - x_i|.
+        rows = np.vstack([np.hstack([np.diag(unit), -eye]), np.hstack([-np.diag(unit), -eye])])
+        fit = LinearConstraint(rows, ub=np.concatenate([x, -x]))
+        M = np.hstack([np.vstack([self.A, self.E]) * unit, np.zeros((self.b.shape[0] + self.d.shape[0], n))])
+        low = np.concatenate([np.full(self.b.shape[0], -np.inf), self.d])
+        found = milp(
+            np.concatenate([np.zeros(n), 1.0 / scale]),
+            integrality=np.concatenate([self.granular, np.zeros(n)]),
+            bounds=Bounds(np.concatenate([self.lower / unit, np.zeros(n)]), np.append(self.upper / unit, np.full(n, np.inf))),
+            constraints=[fit, LinearConstraint(M, low, np.concatenate([self.b, self.d]))],
+        )
+        if found.x is None:
+            return None
+        k = np.where(self.granular, np.rint(found.x[:n]), found.x[:n])
+        y = np.where(self.granular & (self.inverse > 0.0), k / np.where(self.inverse > 0.0, self.inverse, 1.0), k * unit)
+        return np.clip(y, self.lower, self.upper) + 0.0
 
     def _least_step(self, base: FloatArray, N: FloatArray, b: FloatArray) -> FloatArray | None:
         """base + N w with the least |w| inside A . <= b and the bounds, by least distance programming on the rows that matter."""
@@ -190,8 +238,14 @@ class Polyhedron:
         """y with the round-off in the equalities taken out, as far as the bounds allow."""
         if not self.E.shape[0]:
             return y
+        return np.clip(y + self._least(self.d - self.E @ y, scale), self.lower, self.upper)
+
+    def _least(self, change: FloatArray, scale: FloatArray) -> FloatArray:
+        """The shortest step (n,) of continuous variables that changes E x by `change` (e,)."""
         unit = np.where(self.granular, 0.0, scale)
-        return np.clip(y + unit * (np.linalg.pinv(self.E * unit) @ (self.d - self.E @ y)), self.lower, self.upper)
+        M = self.E * unit
+        step: FloatArray = unit * (M.T @ np.linalg.solve(M @ M.T, change))
+        return step
 
     @staticmethod
     def _counts(step: FloatArray, asked: FloatArray, scale: FloatArray) -> bool:

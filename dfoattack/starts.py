@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.stats import qmc
@@ -15,11 +16,12 @@ from dfoattack.state import Setup
 from dfoattack.steps import admissible
 
 RESTART_CANDIDATES = 256
+PROJECTED_MOST = 16  # points of a design that are moved onto known linear constraints; others outside are left out
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 
 def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
-    """k scrambled Sobol points in the box, on the lattice, (k, n).
+    """k scrambled Sobol points in the box, on the lattice, (k, n); fewer where known linear constraints exclude them.
 
     Variables without two finite bounds are drawn from a normal distribution round `around` (n,) with a width of one unit or a
     tenth of |around|, whichever is larger, and clipped to the bound they have.
@@ -35,7 +37,7 @@ def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | 
     X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
     out = np.empty_like(X)
     mesh.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    return admissible.points(setup, out)
+    return admissible.points(setup, out, PROJECTED_MOST)
 
 
 def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
@@ -69,17 +71,27 @@ def lattice_size(setup: Setup) -> float:
     """Number of lattice points in the box; inf where a variable is continuous or unbounded."""
     if setup.continuous or not setup.n:
         return math.inf if setup.n else 1.0
-    return float(np.prod(np.rint((setup.upper - setup.lower) / setup.granularity) + 1.0))
+    size = float(np.prod(np.rint((setup.upper - setup.lower) / setup.granularity) + 1.0))
+    if setup.polyhedron is None or size > ENUMERATION_MAX:
+        return size
+    return float(sum(1 for _ in _lattice(setup)))
 
 
-def _unknown_lattice_point(setup: Setup, history: History) -> FloatArray:
-    if lattice_size(setup) > ENUMERATION_MAX:
-        return np.empty((0, setup.n))
+def _lattice(setup: Setup) -> Iterator[FloatArray]:
+    """All lattice points of the box that satisfy the known linear constraints, each (n,)."""
     counts = np.rint((setup.upper - setup.lower) / setup.granularity).astype(int)
     x, out = np.empty((1, setup.n)), np.empty((1, setup.n))
     for steps in itertools.product(*(range(c + 1) for c in counts)):
         x[0] = setup.lower + np.array(steps) * setup.granularity
         mesh.snap(x, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-        if history.find(out[0]) < 0:
-            return out
+        if setup.polyhedron is None or setup.polyhedron.inside(out)[0]:
+            yield out[0]
+
+
+def _unknown_lattice_point(setup: Setup, history: History) -> FloatArray:
+    if setup.continuous or np.prod((setup.upper - setup.lower) / setup.granularity + 1.0) > ENUMERATION_MAX:
+        return np.empty((0, setup.n))
+    for x in _lattice(setup):
+        if history.find(x) < 0:
+            return x[None, :].copy()
     return np.empty((0, setup.n))

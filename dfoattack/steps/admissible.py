@@ -30,14 +30,21 @@ def proposal(setup: Setup, state: SolverState, found: Proposal) -> Proposal:
     return Proposal(X[kept], found.origins[kept], on_mesh[kept], found.memo, found.block, found.opportunistic)
 
 
-def points(setup: Setup, X: FloatArray) -> FloatArray:
-    """Start points X (k, n) with those outside replaced by the nearest points inside, (m, n); without those that have none."""
+def points(setup: Setup, X: FloatArray, most: int | None = None) -> FloatArray:
+    """Start points X (k, n) with those outside replaced by the nearest points inside, (m, n); without those that have none.
+
+    At most `most` of them are replaced, the others outside left out: a projection takes a millisecond.
+    """
     polyhedron = setup.polyhedron
     if polyhedron is None or not X.shape[0]:
         return X
     rows: list[FloatArray] = []
     for x, inside in zip(X, polyhedron.inside(X).tolist(), strict=True):
-        found = x if inside else polyhedron.projected(x, first_frame(x, setup.lower, setup.upper))
+        if not inside:
+            if most is not None and most <= 0:
+                continue
+            most = None if most is None else most - 1
+        found = x if inside else polyhedron.nearest(x, first_frame(x, setup.lower, setup.upper))
         if found is not None:
             rows.append(found + 0.0)
     return np.array(rows).reshape(-1, X.shape[1])

@@ -118,9 +118,9 @@ class Ball:
         X = self.snap(self.x + self.scale * self.radius * rng.random(k)[:, None] ** (1.0 / n) * D)
         polyhedron = self.setup.polyhedron
         if polyhedron is not None:
-            for i in np.flatnonzero(~polyhedron.inside(X)):
-                found = polyhedron.repaired(self.x, X[i], self.scale, slide=False)
-                X[i] = self.x if found is None else found
+            outside = ~polyhedron.inside(X)
+            if outside.any():
+                X[outside] = polyhedron.shortened(self.x, X[outside], self.scale)
         return X
 
     def uniform(self, rng: np.random.Generator, rejecting: bool) -> tuple[FloatArray, bool]:
