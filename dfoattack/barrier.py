@@ -1,11 +1,12 @@
 """Extreme and progressive barrier: what counts as better.
 
 After Audet & Dennis (2009), "A progressive barrier for derivative-free nonlinear programming". A point is feasible iff
-max_j (c_j - tol_j) <= 0 (of an equality |c_j| - tol_j); h aggregates the violation of the progressive constraints; an infeasible point may be an incumbent while
-h <= h_max, and h_max never increases. Once there is a feasible incumbent, an infeasible point is of use only where its objective is
-better: else the feasible one dominates it. Points that violate an extreme constraint are rejected; as long as none satisfies them all,
-phase one minimises their violation instead of the objective. A hybrid constraint is progressive until a poll centre satisfies it and
-extreme from then on, after Audet, Dennis & Le Digabel (2010), "Globalization strategies for mesh adaptive direct search".
+max_j (c_j - tol_j) <= 0 (of an equality |c_j| - tol_j); h aggregates the violation of the progressive constraints; an infeasible
+point may be an incumbent while h <= h_max, and h_max never increases. Once there is a feasible incumbent, an infeasible point is of
+use only where its objective is better: else the feasible one dominates it. Points that violate an extreme constraint are rejected;
+as long as none satisfies them all, phase one minimises their violation instead of the objective. A hybrid constraint is progressive
+until a poll centre satisfies it and extreme from then on, after Audet, Dennis & Le Digabel (2010), "Globalization strategies for
+mesh adaptive direct search".
 """
 
 from __future__ import annotations

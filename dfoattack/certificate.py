@@ -20,7 +20,9 @@ from dfoattack.state import Setup, SolverState
 
 _WORK_MAX = 2e8  # test points x evaluated points x variables; more would keep the user waiting for the statement
 _IMPROVING_MAX = 0.5  # a bound that allows half of the ball to improve says nothing
-_WIDE_BAND = 0.1  # share of covering trials that must meet the equalities before their bands count as sets with an interior
+_WIDE_BAND = (
+    0.1  # share of covering trials that must meet the equalities before their bands count as sets with an interior
+)
 _INTERIOR_TRIALS = 10  # covering trials without a single feasible one after which an interior is doubted
 
 

@@ -54,7 +54,9 @@ class Constraint:
         check_choice("kind", self.kind, _KINDS)
         object.__setattr__(self, "tol", check_finite_scalar("tol", self.tol, low=0.0))
         if not isinstance(self.equality, bool):
-            raise ProblemError(f"`equality` of constraint `{self.name}` must be True or False, got {shown(self.equality)}.")
+            raise ProblemError(
+                f"`equality` of constraint `{self.name}` must be True or False, got {shown(self.equality)}."
+            )
         if self.grad is not None and not callable(self.grad):
             raise ProblemError(f"`grad` of constraint `{self.name}` must be callable or None, got {shown(self.grad)}.")
 

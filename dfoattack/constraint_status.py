@@ -85,7 +85,9 @@ def linear_rows(linear: Sequence[Linear], x: FloatArray) -> list[ConstraintRow]:
     for entry in linear:
         excess, equality = entry.excess(x[None, :])[0], entry.equality
         size = np.abs(entry.A) @ np.abs(x) + np.where(np.isfinite(entry.upper), np.abs(entry.upper), 0.0) + 1e-300
-        worst = int(np.argmax(np.where(equality, -np.inf, excess / size))) if not equality.all() else int(np.argmax(excess))
+        worst = (
+            int(np.argmax(np.where(equality, -np.inf, excess / size))) if not equality.all() else int(np.argmax(excess))
+        )
         active = bool(equality[worst] or excess[worst] >= -LINEAR_ACTIVE * size[worst])
         group = Group(entry.name, "linear", 0.0, entry.A.shape[0], bool(equality[worst]))
         out.append(ConstraintRow(group, worst, float(excess[worst]), "active" if active else "satisfied"))

@@ -103,10 +103,14 @@ def as_linear(given: Any, n: int) -> tuple[Linear, ...]:
     named = []
     for i, entry in enumerate(entries):
         if entry.A.shape[1] != n:
-            raise ProblemError(f"`A` of `linear[{i}]` must have shape (q, n) with n = {n} (from `space`), got {entry.A.shape}.")
+            raise ProblemError(
+                f"`A` of `linear[{i}]` must have shape (q, n) with n = {n} (from `space`), got {entry.A.shape}."
+            )
         named.append(entry if entry.name else Linear(entry.A, entry.upper, entry.lower, name=f"linear{i}"))
     names = [entry.name for entry in named]
     for name in names:
         if names.count(name) > 1:
-            raise ProblemError(f"`name` must differ between linear constraints, got {name!r} {names.count(name)} times.")
+            raise ProblemError(
+                f"`name` must differ between linear constraints, got {name!r} {names.count(name)} times."
+            )
     return tuple(named)

@@ -18,7 +18,14 @@ from dfoattack.linear import Linear
 from dfoattack.space import Box
 
 ROUND_OFF = 16.0 * 2.0**-52  # of an equality, relative to the sizes of its terms
-RETREATS = (2e-15, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8)  # withdrawal from the faces, relative to the terms, until round-off is outweighed
+RETREATS = (
+    2e-15,
+    1e-14,
+    1e-13,
+    1e-12,
+    1e-10,
+    1e-8,
+)  # withdrawal from the faces, relative to the terms, until round-off is outweighed
 SHORTEST = 1e-6  # of a proposed step: what is left of it below this is no trial point
 _ROUNDS = 12  # rounds of adding violated rows to a projection
 _INTERIOR = 1e-9  # relative radius of an inscribed ball that counts as an interior
@@ -68,7 +75,9 @@ class Polyhedron:
                 elif equality:
                     equal.append((free[j], high))
                 else:
-                    rows += [(sign * free[j], sign * side) for sign, side in ((1.0, high), (-1.0, low)) if np.isfinite(side)]
+                    rows += [
+                        (sign * free[j], sign * side) for sign, side in ((1.0, high), (-1.0, low)) if np.isfinite(side)
+                    ]
         if not rows and not equal:
             return None
         n, granular = space.n_free, space.free_granularity > 0.0
@@ -159,7 +168,7 @@ class Polyhedron:
         rates = np.hstack([D @ self.A.T, D, -D])
         with np.errstate(divide="ignore", invalid="ignore"):
             limits = np.where(rates > 0.0, np.maximum(room, 0.0) / rates, np.inf)
-        Y = np.clip(origin + np.minimum(1.0, limits.min(axis=1))[:, None] * D, self.lower, self.upper)
+        Y: FloatArray = np.clip(origin + np.minimum(1.0, limits.min(axis=1))[:, None] * D, self.lower, self.upper)
         Y[~self.inside(Y)] = origin
         return Y
 
@@ -204,13 +213,17 @@ class Polyhedron:
         found = milp(
             np.concatenate([np.zeros(n), 1.0 / scale]),
             integrality=np.concatenate([self.granular, np.zeros(n)]),
-            bounds=Bounds(np.concatenate([self.lower / unit, np.zeros(n)]), np.append(self.upper / unit, np.full(n, np.inf))),
+            bounds=Bounds(
+                np.concatenate([self.lower / unit, np.zeros(n)]), np.append(self.upper / unit, np.full(n, np.inf))
+            ),
             constraints=[fit, LinearConstraint(M, low, np.concatenate([self.b, self.d]))],
         )
         if found.x is None:
             return None
         k = np.where(self.granular, np.rint(found.x[:n]), found.x[:n])
-        y = np.where(self.granular & (self.inverse > 0.0), k / np.where(self.inverse > 0.0, self.inverse, 1.0), k * unit)
+        y = np.where(
+            self.granular & (self.inverse > 0.0), k / np.where(self.inverse > 0.0, self.inverse, 1.0), k * unit
+        )
         return np.clip(y, self.lower, self.upper) + 0.0
 
     def _least_step(self, base: FloatArray, N: FloatArray, b: FloatArray) -> FloatArray | None:
@@ -253,7 +266,7 @@ class Polyhedron:
 
     def _inscribed(self) -> float:
         """-1 if nothing satisfies everything, 0 if there is no interior, else 1."""
-        n = self.b.shape[0] and self.A.shape[1] or self.E.shape[1]
+        n = (self.b.shape[0] and self.A.shape[1]) or self.E.shape[1]
         # The radius is relative: each row in units of its own size.
         sizes = np.linalg.norm(self.A, axis=1)
         A = np.hstack([self.A / sizes[:, None], np.ones((sizes.shape[0], 1))]) if sizes.shape[0] else None
@@ -284,7 +297,9 @@ def _null_space(M: FloatArray) -> FloatArray:
 
 def _least_distance(G: FloatArray, h: FloatArray) -> FloatArray | None:
     """The shortest w (c,) with G w <= h, or None; after Lawson & Hanson (1974), "Solving least squares problems", chapter 23."""
-    unit = max(float(np.max(-h / np.maximum(np.linalg.norm(G, axis=1), 1e-300))), 1e-300)  # about the length of the answer
+    unit = max(
+        float(np.max(-h / np.maximum(np.linalg.norm(G, axis=1), 1e-300))), 1e-300
+    )  # about the length of the answer
     rows = np.hstack([-G, -h[:, None] / unit])
     lengths = np.linalg.norm(rows, axis=1)
     rows = np.ascontiguousarray(rows / lengths[:, None])

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack._typing import FloatArray
 from dfoattack.constraint_status import ConstraintRow, Group, constraint_rows
 from dfoattack.errors import StoreError
 from dfoattack.named_problems import NamedProblem, type_text

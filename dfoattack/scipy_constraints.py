@@ -194,8 +194,8 @@ def _converted(entry: Any, i: int, eq_tol: float) -> list[Constraint]:
     label = f"Constraint `c{i}`"
     source: _Source
     if isinstance(entry, LinearConstraint):
-        source = _Linear(entry.A)
-        lb, ub = entry.lb, entry.ub
+        source = _Linear(np.asarray(entry.A, dtype=np.float64))
+        lb, ub = np.asarray(entry.lb), np.asarray(entry.ub)
         kind = "progressive"
     elif isinstance(entry, NonlinearConstraint):
         source = PointVector(_function(entry.fun, label), (), entry.jac if callable(entry.jac) else None, label)

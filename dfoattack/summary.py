@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import IntArray
 from dfoattack.result import Records
 from dfoattack.trials import Status
+
 
 @dataclass(frozen=True)
 class StepShare:

@@ -243,7 +243,7 @@ def tell(
     after = _with_best(after, first)
     if starting:
         return _start_run(setup, _with_pool(after, told.X))
-    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, pending.trials.on_mesh[run])
+    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
     step = schedule.steps[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
@@ -292,19 +292,27 @@ def _with_best(state: SolverState, first: int) -> SolverState:
 
 
 def _drop_small_gains(
-    before: SolverState, f_scale: float, types: IntArray, F: FloatArray, H: FloatArray, on_mesh: BoolArray
+    before: SolverState,
+    f_scale: float,
+    types: IntArray,
+    F: FloatArray,
+    H: FloatArray,
+    HE: FloatArray,
+    on_mesh: BoolArray,
 ) -> bool:
     """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
 
     Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
     """
     mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
-    if mesh is None or barrier.phase == 1 or on_mesh.all() or not types.any():
+    if mesh is None or on_mesh.all() or not types.any():
         return False
     share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
     small = False
     for i in np.flatnonzero((types > 0) & ~on_mesh):
-        if H[i] == 0.0:
+        if barrier.phase == 1:
+            enough = barrier.feas < 0 or HE[i] <= (1.0 - share) * buffer.HE[barrier.feas]
+        elif H[i] == 0.0:
             enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * f_scale
         else:
             h, f = (buffer.H[barrier.inf], buffer.F[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)

@@ -31,9 +31,7 @@ class ExtendedView:
         self._view, self._equality, self._polyhedron = view, equality, polyhedron
         n = view.n
         self._A = np.empty((0, n)) if polyhedron is None else np.vstack([polyhedron.A, polyhedron.E, -polyhedron.E])
-        self._b = (
-            np.empty(0) if polyhedron is None else np.concatenate([polyhedron.b, polyhedron.d, -polyhedron.d])
-        )
+        self._b = np.empty(0) if polyhedron is None else np.concatenate([polyhedron.b, polyhedron.d, -polyhedron.d])
 
     @property
     def n(self) -> int:
@@ -41,7 +39,7 @@ class ExtendedView:
 
     @property
     def p(self) -> int:
-        return self._view.p + self._equality.shape[0] + self._b.shape[0]
+        return int(self._view.p + self._equality.shape[0] + self._b.shape[0])
 
     @property
     def has_gradient(self) -> bool:
@@ -125,9 +123,7 @@ class ExtendedView:
         return inner, W[:, p + e :]
 
 
-def extended(
-    target: Target, view: View, columns: Columns, polyhedron: Polyhedron | None
-) -> tuple[Target, View]:
+def extended(target: Target, view: View, columns: Columns, polyhedron: Polyhedron | None) -> tuple[Target, View]:
     """Target and view with one-sided columns only; themselves where they have no others."""
     equality = np.flatnonzero(columns.equality)
     if not equality.shape[0] and polyhedron is None:

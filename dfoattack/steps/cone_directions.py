@@ -14,7 +14,15 @@ from dfoattack.kernels import directions
 from dfoattack.mesh import Mesh
 from dfoattack.polyhedron import Polyhedron
 
-REACHES = (1.0, 0.3, 0.1, 1e-2, 1e-3, 1e-6, 1e-12)  # frame sizes within which a constraint counts, until the cone has an interior and few edges
+REACHES = (
+    1.0,
+    0.3,
+    0.1,
+    1e-2,
+    1e-3,
+    1e-6,
+    1e-12,
+)  # frame sizes within which a constraint counts, until the cone has an interior and few edges
 RAYS_MAX = 512  # a vertex with more edges is polled along the first of them
 TOUCH = 1e-3  # room, in frame sizes, above which a step onto the face is worth a trial
 _ZERO = 1e-10  # of unit vectors: products that count as zero
@@ -47,7 +55,9 @@ def cone_directions(polyhedron: Polyhedron, mesh: Mesh, x: FloatArray, v: FloatA
             if 2 * N.shape[0] + R.shape[0] <= 2 * m and _rank(np.vstack([N, R])) >= m - E.shape[0]:
                 break
         rays = np.vstack([spanning(N), R])
-        rows = np.vstack([rays / np.abs(rays).max(axis=1, initial=0.0)[:, None], _touching(polyhedron, room, x, frame, E)])
+        rows = np.vstack(
+            [rays / np.abs(rays).max(axis=1, initial=0.0)[:, None], _touching(polyhedron, room, x, frame, E)]
+        )
         out = np.zeros((rows.shape[0], x.shape[0]))
         out[:, moving] = rows * unit
         D = np.vstack([out, D])

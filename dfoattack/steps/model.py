@@ -46,14 +46,7 @@ class ModelSearch(Step):
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         n, mesh = setup.n, state.mesh
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        if (
-            not setup.options.models
-            or n > VARIABLES_MAX
-            or mesh is None
-            or row < 0
-            or state.floored
-            or state.barrier.phase == 1
-        ):
+        if not setup.options.models or n > VARIABLES_MAX or mesh is None or row < 0 or state.floored:
             return Proposal.nothing(n)
         with single_thread():
             X = _trials(setup, state, mesh, row)
@@ -85,7 +78,11 @@ def _trials(setup: Setup, state: SolverState, mesh: Mesh, row: int) -> FloatArra
         return None
     lower = np.maximum((setup.lower - x) / unit, -TRUST / radius)
     upper = np.minimum((setup.upper - x) / unit, TRUST / radius)
-    limits = (np.concatenate(([0.0], np.where(equality, 0.0, tol))) - low)[1:] / spread[1:]  # in the units of the models
+    limits = (np.concatenate(([0.0], np.where(equality, 0.0, tol))) - low)[1:] / spread[
+        1:
+    ]  # in the units of the models
+    if state.barrier.phase == 1:
+        models = _least_step(models)
     if setup.polyhedron is not None:
         models, limits, equality = _with_linear(setup.polyhedron, x, unit, models, limits, equality)
     steps = [minimiser(models, limits, equality, lower, upper)]
@@ -120,10 +117,21 @@ def _columns(state: SolverState, rows: IntArray) -> IntArray:
     columns = state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return np.empty(0, dtype=np.int64)
+    known = np.arange(columns.tol.shape[0])
+    if state.barrier.phase == 1:
+        known = np.flatnonzero(columns.extreme)  # the others do not count yet
     worst = np.max(columns.excess(state.history.C[rows]) / columns.scale, axis=0)
     # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
-    order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
+    order: IntArray = known[np.argsort(-worst[known], kind="stable")[:COLUMNS_MAX]]
     return order
+
+
+def _least_step(models: QuadraticModels) -> QuadraticModels:
+    """The models with the squared length of the step as the objective: phase one looks for the nearest way into the extreme set."""
+    n = models.g.shape[1]
+    g, H = models.g.copy(), models.H.copy()
+    g[0], H[0] = 0.0, 2.0 * np.eye(n)
+    return QuadraticModels(models.c, g, H)
 
 
 def _sides(state: SolverState, columns: IntArray) -> tuple[FloatArray, BoolArray]:

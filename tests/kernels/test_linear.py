@@ -14,7 +14,9 @@ from tests.kernels import naive
 numbers = st.integers(-4, 4).map(float)
 
 
-@given(arrays(float, (4, 3), elements=numbers), arrays(float, (3, 3), elements=numbers), arrays(float, 3, elements=numbers))
+@given(
+    arrays(float, (4, 3), elements=numbers), arrays(float, (3, 3), elements=numbers), arrays(float, 3, elements=numbers)
+)
 def test_linear_inside(X: np.ndarray, A: np.ndarray, b: np.ndarray) -> None:
     out = np.zeros(4, dtype=bool)
     for split in range(4):

@@ -21,7 +21,9 @@ KINDS = ("progressive", "extreme", "progressive-to-extreme")
 
 def columns(kinds: list[str], equality: list[bool] | None = None) -> Columns:
     flags = equality or [False] * len(kinds)
-    return Columns.of([(f"c{i}", k, 0.0, e) for i, (k, e) in enumerate(zip(kinds, flags, strict=True))], np.ones(len(kinds)))
+    return Columns.of(
+        [(f"c{i}", k, 0.0, e) for i, (k, e) in enumerate(zip(kinds, flags, strict=True))], np.ones(len(kinds))
+    )
 
 
 def told(F: list[float], C: list[list[float]]) -> Evaluations:
@@ -33,7 +35,9 @@ def run(known: Columns, F: list[float], C: list[list[float]]) -> tuple[Barrier, 
     barrier = Barrier(known, 0, 1 if known.extreme.any() else 2, -1, -1, math.inf, math.inf, -math.inf, 0)
     evaluations = told(F, C)
     measures = measured(barrier, evaluations)
-    history = History.empty(1).extended(evaluations.X, evaluations.F, *measures, evaluations.C, evaluations.status, 1, 1)
+    history = History.empty(1).extended(
+        evaluations.X, evaluations.F, *measures, evaluations.C, evaluations.status, 1, 1
+    )
     return with_points(barrier, history, 0), history
 
 
@@ -45,10 +49,14 @@ def test_columns_of_every_kind() -> None:
 
 
 def test_a_hybrid_column_turns_extreme_when_a_centre_satisfies_it_and_all_points_are_judged_again() -> None:
-    barrier, history = run(columns(["progressive-to-extreme"] * 2), [3.0, 1.0, 5.0], [[1.0, -1.0], [2.0, 2.0], [0.5, -1.0]])
+    barrier, history = run(
+        columns(["progressive-to-extreme"] * 2), [3.0, 1.0, 5.0], [[1.0, -1.0], [2.0, 2.0], [0.5, -1.0]]
+    )
     assert barrier.inf == 1, "the least objective leads, and it satisfies nothing"
     assert hardened(barrier, history, 0.1) == (barrier, history)
-    barrier, history = run(columns(["progressive-to-extreme"] * 2), [3.0, 4.0, 5.0], [[1.0, -1.0], [2.0, 2.0], [0.5, 1.0]])
+    barrier, history = run(
+        columns(["progressive-to-extreme"] * 2), [3.0, 4.0, 5.0], [[1.0, -1.0], [2.0, 2.0], [0.5, 1.0]]
+    )
     after, judged = hardened(barrier, history, 0.1)
     assert after.columns is not None
     assert after.columns.extreme.tolist() == [False, True] and after.columns.hybrid.tolist() == [True, False]
@@ -59,7 +67,9 @@ def test_a_hybrid_column_turns_extreme_when_a_centre_satisfies_it_and_all_points
 
 
 def test_a_feasible_centre_turns_every_hybrid_column() -> None:
-    barrier, history = run(columns(["progressive-to-extreme", "progressive"]), [3.0, 1.0, 0.0], [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    barrier, history = run(
+        columns(["progressive-to-extreme", "progressive"]), [3.0, 1.0, 0.0], [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]]
+    )
     assert (barrier.feas, barrier.inf) == (0, 2)
     after, judged = hardened(barrier, history, 0.1)
     assert after.columns is not None and after.columns.extreme.tolist() == [True, False]
@@ -125,7 +135,9 @@ def naive_incumbents(history: History, start: int, h_max: float) -> tuple[float,
     ok = np.isfinite(F)
     feasible = F[ok & (H == 0.0)].min(initial=math.inf)
     rows = np.flatnonzero(ok & (H > 0.0) & (H <= h_max) & (F < feasible))
-    undominated = [i for i in rows if not ((F[rows] <= F[i]) & (H[rows] <= H[i]) & ((F[rows] < F[i]) | (H[rows] < H[i]))).any()]
+    undominated = [
+        i for i in rows if not ((F[rows] <= F[i]) & (H[rows] <= H[i]) & ((F[rows] < F[i]) | (H[rows] < H[i]))).any()
+    ]
     return float(feasible), float(min((F[i] for i in undominated), default=math.inf))
 
 
@@ -187,7 +199,9 @@ def test_equality_is_checked_and_named() -> None:
     with pytest.raises(da.ProblemError, match=r"`equality` of constraint `c` must be True or False, got 1"):
         da.Constraint(lambda y: y[:, 0], name="c", equality=1)  # type: ignore[arg-type]
     one = da.Constraint(lambda y: y[:, :2], equality=True, tol=0.5)
-    problem = da.Problem(objective=lambda y: y[:, 0], constraints=[one, da.Constraint(lambda y: y[:, 0])], space=[(-2, 2)] * 2)
+    problem = da.Problem(
+        objective=lambda y: y[:, 0], constraints=[one, da.Constraint(lambda y: y[:, 0])], space=[(-2, 2)] * 2
+    )
     assert problem.equality.shape == (0,)
     X = np.array([[-0.75, 0.25]])
     _, C = problem.outer(X, X)
@@ -222,7 +236,9 @@ def test_a_wide_band_has_an_interior() -> None:
     assert "not certified: equalities" not in da.solve(problem, budget=600).certificate.text
 
 
-@pytest.mark.parametrize(("attack", "tol", "gap"), [("sqp", 1e-3, 1e-2), ("l2", 0.1, 0.25), ("sign", 0.1, 0.25), ("pgd", 0.1, 0.35)])
+@pytest.mark.parametrize(
+    ("attack", "tol", "gap"), [("sqp", 1e-3, 1e-2), ("l2", 0.1, 0.25), ("sign", 0.1, 0.25), ("pgd", 0.1, 0.35)]
+)
 def test_attacks_serve_equalities(attack: str, tol: float, gap: float) -> None:
     """A polish along a thin band; ladders, which know no curvature, in a wide one."""
     band = da.Constraint(

@@ -134,7 +134,14 @@ def test_generators_of_the_tangent_cone(seed: int, m: int, q: int, e: int, degen
         z = rng.standard_normal(m)
         bound = [{"type": "ineq", "fun": lambda d: -A @ d, "jac": lambda d: -A}] if A.shape[0] else []
         line = [{"type": "eq", "fun": lambda d: E @ d, "jac": lambda d: E}] if E.shape[0] else []
-        d = minimize(lambda d, z=z: ((d - z) ** 2).sum(), np.zeros(m), jac=lambda d, z=z: 2 * (d - z), constraints=bound + line, method="SLSQP", options={"ftol": 1e-14}).x
+        d = minimize(
+            lambda d, z=z: ((d - z) ** 2).sum(),
+            np.zeros(m),
+            jac=lambda d, z=z: 2 * (d - z),
+            constraints=bound + line,
+            method="SLSQP",
+            options={"ftol": 1e-14},
+        ).x
         if not generators.shape[0]:
             assert np.linalg.norm(d) < 1e-5
         else:
@@ -150,7 +157,9 @@ def test_cone_directions_beside_a_vertex_and_far_from_it() -> None:
     D = cone_directions(found, mesh, np.array([1.0, 0.0, 0.0]), v)
     assert D is not None
     expected = {(0, 0, 1), (0, 0, -1), (-1, 1, 0), (-1, -1, 0)}
-    assert {tuple(np.rint(2 * d).astype(int).tolist()) for d in D} == expected and np.allclose(np.abs(D).max(axis=1), 0.5)
+    assert {tuple(np.rint(2 * d).astype(int).tolist()) for d in D} == expected and np.allclose(
+        np.abs(D).max(axis=1), 0.5
+    )
     near = cone_directions(found, mesh, np.array([0.9, 0.0, 0.0]), v)
     assert near is not None
     touching = np.array([0.9, 0.0, 0.0]) + near[-2:]
@@ -183,7 +192,9 @@ def best_of(known: da.Problem) -> float:
     (walls,) = known.linear
     c = np.array([2.0, 1.0, -1.0])
     inequality = {"type": "ineq", "fun": lambda x: walls.upper - walls.A @ x, "jac": lambda x: -walls.A}
-    found = minimize(lambda x: ((x - c) ** 2).sum(), [-1.0, 0, 0], constraints=[inequality], method="SLSQP", options={"ftol": 1e-15})
+    found = minimize(
+        lambda x: ((x - c) ** 2).sum(), [-1.0, 0, 0], constraints=[inequality], method="SLSQP", options={"ftol": 1e-15}
+    )
     return float(found.fun)
 
 
@@ -236,7 +247,10 @@ def test_attacks_know_linear_constraints() -> None:
 
 
 def test_saving_at_every_ask_changes_nothing() -> None:
-    make = lambda: Solver(problem(linear=[da.Linear([1, 1, 1], 1.0), da.Linear([1, -2, 0], 0.25, 0.25)]), budget=80, seed=4)  # noqa: E731
+    def make() -> Solver:
+        line = [da.Linear([1, 1, 1], 1.0), da.Linear([1, -2, 0], 0.25, 0.25)]
+        return Solver(problem(linear=line), budget=80, seed=4)
+
     whole, solver = drive(make()), make()
     while len(solver.ask()):
         again = make()
@@ -248,6 +262,9 @@ def test_saving_at_every_ask_changes_nothing() -> None:
 
 def test_the_fingerprint_names_them_and_they_pickle() -> None:
     assert "linear" not in problem(linear=()).fingerprint()
-    assert problem().fingerprint() != problem(linear=da.Linear([[1, 1, 1], [1, -1, 0]], [1.0, 0.31], name="walls")).fingerprint()
+    assert (
+        problem().fingerprint()
+        != problem(linear=da.Linear([[1, 1, 1], [1, -1, 0]], [1.0, 0.31], name="walls")).fingerprint()
+    )
     again = pickle.loads(pickle.dumps(problem().linear))
     assert again[0].A.tolist() == [[1, 1, 1], [1, -1, 0]]

@@ -242,13 +242,21 @@ def test_both_sides_of_a_constraint() -> None:
         assert r.success and abs(r.x[0] - corner) < 1e-4 and 0.5 <= r.x[0] <= 0.75
     (known,) = as_problem(bowl, [0.6, 0.0], constraints=band).linear
     assert known.lower.tolist() == [0.5, -np.inf] and known.upper.tolist() == [0.75, 1.0]
-    (curved,) = as_problem(bowl, [0.6, 0.0], constraints=NonlinearConstraint(np.sin, [0.5, -1.0], [0.75, np.inf])).constraints
+    (curved,) = as_problem(
+        bowl, [0.6, 0.0], constraints=NonlinearConstraint(np.sin, [0.5, -1.0], [0.75, np.inf])
+    ).constraints
     assert curved.fn(np.array([[0.6, 0.0]])).shape == (1, 3)
 
 
 def test_a_linear_constraint_is_never_violated_by_a_call() -> None:
     f = Counted(bowl)
-    r = da.minimize(f, [2.0, 2.0], bounds=BOX, constraints=LinearConstraint([[1, 1], [1, -2]], [-np.inf, 0.25], [0.5, 0.25]), budget=80)
+    r = da.minimize(
+        f,
+        [2.0, 2.0],
+        bounds=BOX,
+        constraints=LinearConstraint([[1, 1], [1, -2]], [-np.inf, 0.25], [0.5, 0.25]),
+        budget=80,
+    )
     X = np.array(f.points)
     assert (X.sum(axis=1) <= 0.5 + 1e-15).all() and np.abs(X @ [1.0, -2.0] - 0.25).max() < 1e-13
     assert r.success and len(f.points) == r.nfev and r.records.constraints.shape == (r.nfev, 0)

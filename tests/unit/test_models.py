@@ -62,7 +62,9 @@ def test_minimiser_respects_box_and_constraints() -> None:
     np.testing.assert_allclose(step, [0.25, 0.5], atol=1e-6)
     unconstrained = quadratic_models(*_plane(c[:1], g[:1]), np.ones(12))
     assert unconstrained is not None
-    np.testing.assert_allclose(minimiser(unconstrained, np.empty(0), np.empty(0, dtype=bool), -np.ones(2), np.ones(2)), [1.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(
+        minimiser(unconstrained, np.empty(0), np.empty(0, dtype=bool), -np.ones(2), np.ones(2)), [1.0, 1.0], atol=1e-6
+    )
 
 
 def _plane(c: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
