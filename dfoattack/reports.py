@@ -172,7 +172,7 @@ def _constraints(rows: Sequence[ConstraintRow]) -> str:
     lines = [(row.label, f"{row.value:.4g}", row.rule, row.group.kind, row.state) for row in rows]
     if not lines:
         return ""
-    return f"constraints at the best point\n{table(('constraint', 'value', 'rule', 'kind', ''), lines)}"
+    return f"constraints at the best point\n{table(('constraint', 'value', 'rule with tolerance', 'kind', ''), lines)}"
 
 
 def _truth(result: Result, problem: Problem) -> str:

@@ -11,6 +11,7 @@ from scipy.stats import qmc
 
 from dfoattack._typing import FloatArray
 from dfoattack.cache import History
+from dfoattack.errors import ProblemError
 from dfoattack.kernels import covering, mesh
 from dfoattack.state import Setup
 from dfoattack.steps import admissible
@@ -49,6 +50,8 @@ def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     first, out = middle[None, :], np.empty((1, setup.n))
     mesh.snap(first, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
     out = admissible.points(setup, out)
+    if not out.shape[0]:
+        raise ProblemError("`linear` must leave a point on the lattice of the granular variables, but there is none.")
     return np.vstack([out, design(setup, rng, count - 1, middle)]) if count > 1 else out
 
 

@@ -32,7 +32,7 @@ from dfoattack.barrier import (
     with_range,
 )
 from dfoattack.cache import History, point_keys
-from dfoattack.errors import AskTellError, OptionError
+from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.kernels import covering as covering_kernels
 from dfoattack.mesh import Mesh, first_frame
 from dfoattack.options import Options
@@ -113,7 +113,10 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         options=options,
         polyhedron=problem.polyhedron,
     )
-    return evolve(setup, starts=admissible.points(setup, setup.starts))
+    inside = admissible.points(setup, setup.starts)
+    if inside.shape[0] < setup.starts.shape[0]:
+        raise ProblemError("`linear` must leave a point on the lattice of the granular variables, but there is none.")
+    return evolve(setup, starts=inside)
 
 
 def initial_state(setup: Setup, seed: int) -> SolverState:

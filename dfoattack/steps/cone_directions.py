@@ -23,7 +23,7 @@ REACHES = (
     1e-6,
     1e-12,
 )  # frame sizes within which a constraint counts, until the cone has an interior and few edges
-RAYS_MAX = 512  # a vertex with more edges is polled along the first of them
+RAYS_MAX = 512  # a vertex of more edges is polled along those found first
 TOUCH = 1e-3  # room, in frame sizes, above which a step onto the face is worth a trial
 _ZERO = 1e-10  # of unit vectors: products that count as zero
 
@@ -49,10 +49,11 @@ def cone_directions(polyhedron: Polyhedron, mesh: Mesh, x: FloatArray, v: FloatA
         N = R = np.empty((0, m))
         for reach in REACHES:
             near = room <= reach
-            A = _unit_rows(np.vstack([polyhedron.A[near][:, moving] * unit, _near_bounds(polyhedron, x, frame, reach)]))
-            N, R = tangent_cone(A, E, H)
             # An interior is what lets a step be as long as the reach; a cone of many edges is better looked at from nearer.
-            if 2 * N.shape[0] + R.shape[0] <= 2 * m and _rank(np.vstack([N, R])) >= m - E.shape[0]:
+            most = 2 * m if reach > REACHES[-1] else RAYS_MAX
+            A = _unit_rows(np.vstack([polyhedron.A[near][:, moving] * unit, _near_bounds(polyhedron, x, frame, reach)]))
+            N, R = tangent_cone(A, E, H, most)
+            if R.shape[0] <= most and _rank(np.vstack([N, R])) >= m - E.shape[0]:
                 break
         rays = np.vstack([spanning(N), R])
         rows = np.vstack(
@@ -64,7 +65,7 @@ def cone_directions(polyhedron: Polyhedron, mesh: Mesh, x: FloatArray, v: FloatA
     return D
 
 
-def tangent_cone(A: FloatArray, E: FloatArray, H: FloatArray) -> tuple[FloatArray, FloatArray]:
+def tangent_cone(A: FloatArray, E: FloatArray, H: FloatArray, most: int = RAYS_MAX) -> tuple[FloatArray, FloatArray]:
     """Generators of {d : A d <= 0, E d = 0}: an orthonormal basis N (k, m) of its lineality space, and unit rays R (r, m) orthogonal to it.
 
     Parameters
@@ -72,6 +73,7 @@ def tangent_cone(A: FloatArray, E: FloatArray, H: FloatArray) -> tuple[FloatArra
     A : float64 (q, m)     unit rows, any rank
     E : float64 (e, m)     unit rows, independent
     H : float64 (m, m)     orthonormal rows from which the basis is made
+    most : int             rays at which the work ends: more of them mean that there may be others, up to about twice as many
 
     Notes
     -----
@@ -87,6 +89,8 @@ def tangent_cone(A: FloatArray, E: FloatArray, H: FloatArray) -> tuple[FloatArra
             R = np.vstack([_unit_rows(R - np.outer((R @ a) / (ray @ a), ray)), ray])
         else:
             R = _cut_rays(R, a, used)
+            if R.shape[0] > most:
+                break
         used = np.vstack([used, a])
     if L.shape[0]:
         R = R - (R @ L.T) @ L
@@ -118,13 +122,12 @@ def _cut_rays(R: FloatArray, a: FloatArray, used: FloatArray) -> FloatArray:
     active = np.abs(R @ used.T) <= 1e-9
     new = []
     for i in outside:
-        for j in inside:
-            common = active[i] & active[j]
-            # Adjacent: no third ray lies on all constraints that the two have in common.
-            if int(active[:, common].all(axis=1).sum()) == 2:
-                new.append(values[i] * R[j] - values[j] * R[i])
-    rays = np.vstack([kept, _unit_rows(np.array(new).reshape(-1, R.shape[1]))])
-    return rays[:RAYS_MAX]
+        # Adjacent: no third ray lies on all constraints that the two have in common.
+        common = (active[i] & active[inside]).astype(np.float64)
+        holding = (common @ active.T.astype(np.float64) == common.sum(axis=1)[:, None]).sum(axis=1)
+        partners = inside[holding == 2]
+        new.append(values[i] * R[partners] - values[partners, None] * R[i])
+    return np.vstack([kept, _unit_rows(np.vstack(new))])
 
 
 def spanning(N: FloatArray) -> FloatArray:

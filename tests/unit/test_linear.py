@@ -229,6 +229,14 @@ def test_integers_stay_on_the_lattice_beside_linear_constraints() -> None:
     assert result.reason is da.StopReason.LATTICE
 
 
+@pytest.mark.parametrize("x0", [[0, 0], None])
+def test_a_lattice_without_a_point_inside_is_refused(x0: Any) -> None:
+    box = da.Box([0, 0], [3, 3], integer=True)
+    known = da.Problem(objective=lambda y: y[:, 0], space=box, linear=da.Linear([2, 4], 5.5, 4.5), x0=x0)
+    with pytest.raises(da.ProblemError, match="`linear` must leave a point on the lattice"):
+        Solver(known, budget=10)
+
+
 def test_continuous_variables_adapt_to_integers() -> None:
     known = problem(space=da.Box([-3] * 3, [3] * 3, integer=[0]), linear=da.Linear([1, 1, 1], 0.5, 0.5), x0=[3, 3, 3])
     result = da.solve(known, budget=300)
