@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.optimize import minimize, nnls
 import dfoattack as da
 from dfoattack.mesh import Mesh
 from dfoattack.polyhedron import Polyhedron
+from dfoattack.reports import run_file_text
 from dfoattack.solver import Solver
 from dfoattack.space import Box
 from dfoattack.steps.cone_directions import cone_directions, tangent_cone
@@ -266,6 +268,31 @@ def test_saving_at_every_ask_changes_nothing() -> None:
         solver = again
         solver.tell(solver.evaluate())
     assert_same_run(whole, solver.result())
+
+
+def test_a_stored_run_with_every_kind_of_constraint_is_resumed_exactly(tmp_path: Path) -> None:
+    def make() -> da.Problem:
+        kinds = [
+            da.Constraint(lambda x, y: (x**2).sum(axis=1) - 4.0, kind="progressive-to-extreme", name="ball"),
+            da.Constraint(lambda x, y: x[:, 0] * x[:, 1] - 0.2, equality=True, tol=1e-3, name="curve"),
+            da.Constraint(lambda x, y: x[:, 2] - 2.5, kind="extreme", name="lid"),
+        ]
+        return problem(linear=da.Linear([1, 1, 1], 1.0), constraints=kinds, x0=[3, 3, 3])
+
+    whole = da.solve(make(), budget=80, seed=2, store=tmp_path / "whole.db")
+    events: list[object] = []
+
+    def stop(event: object) -> bool:
+        events.append(event)
+        return len(events) == 10
+
+    part = da.solve(make(), budget=80, seed=2, store=tmp_path / "part.db", callback=stop)
+    assert part.nfev < whole.nfev
+    again = da.resume(tmp_path / "part.db", make())
+    assert_same_run(whole, again)
+    assert again.constraints == whole.constraints and len(whole.constraints) == 4
+    text = run_file_text(tmp_path / "part.db")
+    assert "|c| <= 0.001" in text and "progressive-to-extreme" in text
 
 
 def test_the_fingerprint_names_them_and_they_pickle() -> None:
