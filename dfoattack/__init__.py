@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         StoreError,
     )
     from dfoattack.options import Options
-    from dfoattack.problem import Constraint, Known, Problem
+    from dfoattack.problem import Constraint, Known, Linear, Problem
     from dfoattack.progress import Event
     from dfoattack.result import Records, Result, StopReason
     from dfoattack.scipy_api import minimize, scipy_method
@@ -48,7 +48,7 @@ _HOMES = {
         "StoreError",
     ),
     "options": ("Options",),
-    "problem": ("Constraint", "Known", "Problem"),
+    "problem": ("Constraint", "Known", "Linear", "Problem"),
     "progress": ("Event",),
     "result": ("Records", "Result", "StopReason"),
     "scipy_api": ("minimize", "scipy_method"),
@@ -69,6 +69,7 @@ __all__ = [
     "Evaluations",
     "Event",
     "Known",
+    "Linear",
     "MissingExtraError",
     "OptionError",
     "Options",

@@ -20,6 +20,9 @@ from dfoattack.state import Setup, SolverState
 
 _WORK_MAX = 2e8  # test points x evaluated points x variables; more would keep the user waiting for the statement
 _IMPROVING_MAX = 0.5  # a bound that allows half of the ball to improve says nothing
+_WIDE_BAND = (
+    0.1  # share of covering trials that must meet the equalities before their bands count as sets with an interior
+)
 _INTERIOR_TRIALS = 10  # covering trials without a single feasible one after which an interior is doubted
 
 
@@ -136,6 +139,8 @@ def _no_statement(setup: Setup, state: SolverState, row: int, covering_code: int
         return "there are only categorical variables to vary"
     if not setup.options.covering:
         return "the covering step was switched off"
+    if setup.polyhedron is not None and setup.polyhedron.E.shape[0]:
+        return "the linear equalities leave a set without interior"
     history, columns = state.history, state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return ""
@@ -143,7 +148,10 @@ def _no_statement(setup: Setup, state: SolverState, row: int, covering_code: int
     distance = (((setup.geometry.images(x, history.X) - x) / state.mesh.scale) ** 2).sum(axis=1)
     # Points made by covering only: the poll may walk inside a set without interior for ever.
     tried = (history.step == covering_code) & (distance <= setup.options.covering_radius**2) & (distance > 0)
-    if tried.sum() >= _INTERIOR_TRIALS and not np.any(history.V[tried] <= 0.0):
+    feasible = int(np.count_nonzero(history.V[tried] <= 0.0))
+    if columns.equality.any() and (tried.sum() < _INTERIOR_TRIALS or feasible < _WIDE_BAND * tried.sum()):
+        return f"equalities hold within their tolerances only, and {feasible} of {int(tried.sum())} covering trials met them"
+    if tried.sum() >= _INTERIOR_TRIALS and not feasible:
         return f"none of {int(tried.sum())} covering trials was feasible, the feasible set may have no interior here"
     return ""
 
@@ -160,10 +168,12 @@ def _ball_points(
         out = np.empty((count, n))
         normals, uniforms = rng.standard_normal((count, n)), rng.random(count)
         kept = int(kernels.ball_points(centre, radius, scale, lower, upper, normals, uniforms, out))
-        points = np.tile(x, (min(kept, count - found), 1))
-        points[:, at] = out[: points.shape[0]]
-        parts.append(points)
+        points = np.tile(x, (kept, 1))
+        points[:, at] = out[:kept]
+        if setup.polyhedron is not None:
+            points = points[setup.polyhedron.inside(points)]
+        parts.append(points[: count - found])
         found += parts[-1].shape[0]
-        if found >= count or not kept:
+        if found >= count or not parts[-1].shape[0]:
             break
     return np.vstack(parts) if parts else np.empty((0, setup.n))

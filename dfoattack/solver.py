@@ -142,7 +142,9 @@ class Solver:
         """
         if not isinstance(evaluations, Evaluations):
             evaluations = self._from_values(evaluations, constraints)
-        columns = self._plain_columns(evaluations.C) if self.problem.p is None else self.problem.columns
+        columns = None  # read once, with the first point that could be evaluated
+        if self.state.barrier.columns is None:
+            columns = self._plain_columns(evaluations.C) if self.problem.p is None else self._known_columns()
         self.state = tell(self.setup, self.schedule, self.state, evaluations, columns)
         return self.state.stop
 
@@ -179,13 +181,17 @@ class Solver:
         self.evaluator.ledger.nfev += k
         return Evaluations(X, F, C, status, self.evaluator.counters)
 
-    def _plain_columns(self, C: FloatArray) -> tuple[tuple[str, str, float], ...] | None:
+    def _known_columns(self) -> tuple[tuple[str, str, float, bool], ...]:
+        return tuple((*c, bool(e)) for c, e in zip(self.problem.columns, self.problem.equality, strict=True))
+
+    def _plain_columns(self, C: FloatArray) -> tuple[tuple[str, str, float, bool], ...] | None:
         """Columns when values came from outside: one a constraint, or all of them of the only constraint."""
         p, constraints = C.shape[1], self.problem.constraints
         if p == len(constraints):
-            return tuple((c.name, c.kind, c.tol) for c in constraints)
+            return tuple((c.name, c.kind, c.tol, c.equality) for c in constraints)
         if len(constraints) == 1:
-            return tuple((f"{constraints[0].name}[{j}]", constraints[0].kind, constraints[0].tol) for j in range(p))
+            only = constraints[0]
+            return tuple((f"{only.name}[{j}]", only.kind, only.tol, only.equality) for j in range(p))
         return None
 
     def result(

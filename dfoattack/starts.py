@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.stats import qmc
 
 from dfoattack._typing import FloatArray
 from dfoattack.cache import History
+from dfoattack.errors import ProblemError
 from dfoattack.state import Setup
+from dfoattack.steps import admissible
 
 RESTART_CANDIDATES = 16
+PROJECTED_MOST = 16  # points of a design that are moved onto known linear constraints; others outside are left out
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 
 def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
-    """k scrambled Sobol points in the box, on the lattice, (k, n).
+    """k scrambled Sobol points in the box, on the lattice, (k, n); fewer where known linear constraints exclude them.
 
     Variables without two finite bounds are drawn from a normal distribution round `around` (n,) with a width of one unit or a
     tenth of |around|, whichever is larger, and clipped to the bound they have.
@@ -33,7 +37,7 @@ def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | 
     X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
     levels = setup.geometry.categorical
     X[:, levels] = np.floor(unit[:, levels] * (setup.upper + 1.0)[levels])  # every level equally often
-    return setup.geometry.snapped(X)
+    return admissible.points(setup, setup.geometry.snapped(X), PROJECTED_MOST)
 
 
 def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
@@ -43,7 +47,9 @@ def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     middle = np.clip(0.0, setup.lower, setup.upper)
     middle[finite] = 0.5 * (setup.lower[finite] + setup.upper[finite])
     middle[setup.geometry.categorical] = 0.0
-    out = setup.geometry.snapped(middle[None, :])
+    out = admissible.points(setup, setup.geometry.snapped(middle[None, :]))
+    if not out.shape[0]:
+        raise ProblemError("`linear` must leave a point on the lattice of the granular variables, but there is none.")
     return np.vstack([out, design(setup, rng, count - 1, middle)]) if count > 1 else out
 
 
@@ -55,8 +61,8 @@ def restart_point(setup: Setup, rng: np.random.Generator, history: History, scal
     """
     candidates = design(setup, rng, RESTART_CANDIDATES, history.X[0])
     d2 = setup.geometry.fill_distance(candidates, np.ascontiguousarray(history.X), scale)
-    best = int(np.argmax(d2))
-    if d2[best] > 0.0:
+    best = int(np.argmax(d2)) if d2.size else -1
+    if best >= 0 and d2[best] > 0.0:
         return candidates[best : best + 1]
     return _unknown_lattice_point(setup, history)
 
@@ -65,7 +71,10 @@ def lattice_size(setup: Setup) -> float:
     """Number of lattice points in the box; inf where a variable is continuous or unbounded."""
     if setup.continuous or not setup.n:
         return math.inf if setup.n else 1.0
-    return float(np.prod(_lattice_counts(setup)))
+    size = float(np.prod(_lattice_counts(setup)))
+    if setup.polyhedron is None or size > ENUMERATION_MAX:
+        return size
+    return float(sum(1 for _ in _lattice(setup)))
 
 
 def _lattice_counts(setup: Setup) -> FloatArray:
@@ -74,12 +83,19 @@ def _lattice_counts(setup: Setup) -> FloatArray:
     return np.where(setup.geometry.period > 0.0, counts, counts + 1.0)
 
 
-def _unknown_lattice_point(setup: Setup, history: History) -> FloatArray:
-    if lattice_size(setup) > ENUMERATION_MAX:
-        return np.empty((0, setup.n))
+def _lattice(setup: Setup) -> Iterator[FloatArray]:
+    """All lattice points of the box that satisfy the known linear constraints, each (n,)."""
     counts = _lattice_counts(setup).astype(int)
     for steps in itertools.product(*(range(c) for c in counts)):
         x = setup.geometry.snapped((setup.lower + np.array(steps) * setup.granularity)[None, :])
-        if history.find(x[0]) < 0:
-            return x
+        if setup.polyhedron is None or setup.polyhedron.inside(x)[0]:
+            yield x[0]
+
+
+def _unknown_lattice_point(setup: Setup, history: History) -> FloatArray:
+    if setup.continuous or np.prod(_lattice_counts(setup)) > ENUMERATION_MAX:
+        return np.empty((0, setup.n))
+    for x in _lattice(setup):
+        if history.find(x) < 0:
+            return x[None, :].copy()
     return np.empty((0, setup.n))

@@ -18,6 +18,7 @@ from dfoattack.credit import Credit
 from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
+from dfoattack.polyhedron import Polyhedron
 from dfoattack.reasons import StopReason
 from dfoattack.search_states import CmaState, ModelState, NelderMeadState, SubspaceState, VnsState
 from dfoattack.trials import Counters, Trials
@@ -37,6 +38,7 @@ class Setup:
     f_target : float                                    stop once a feasible value <= f_target is known; -inf for none
     quota : int                                         covering trials without improvement before a run may converge
     geometry : Geometry                                 the same box with periods, groups and levels: how points move in it
+    polyhedron : Polyhedron or None                     known linear constraints
     """
 
     lower: FloatArray
@@ -49,6 +51,7 @@ class Setup:
     quota: int
     options: Options
     geometry: Geometry
+    polyhedron: Polyhedron | None = None
 
     @property
     def n(self) -> int:

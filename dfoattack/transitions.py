@@ -24,6 +24,7 @@ from dfoattack.barrier import (
     Columns,
     beats,
     end_of_iteration,
+    hardened,
     measured,
     poll_centres,
     success_types,
@@ -31,7 +32,7 @@ from dfoattack.barrier import (
     with_range,
 )
 from dfoattack.cache import History, point_keys
-from dfoattack.errors import AskTellError, OptionError
+from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh, first_frame
 from dfoattack.options import Options
@@ -47,6 +48,7 @@ from dfoattack.state import (
     SolverState,
     empty_cover,
 )
+from dfoattack.steps import admissible
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Search, Step
 from dfoattack.steps.cma import CMA
@@ -130,7 +132,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
     quota = options.covering_quota
     if quota is None:
         quota = int(min(1000.0, limit / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
-    return Setup(
+    setup = Setup(
         lower=space.free_lower,
         upper=space.free_upper,
         granularity=space.free_granularity,
@@ -141,7 +143,12 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         quota=quota if options.covering else 0,
         options=options,
         geometry=Geometry.of(space),
+        polyhedron=problem.polyhedron,
     )
+    inside = admissible.points(setup, setup.starts)
+    if inside.shape[0] < setup.starts.shape[0]:
+        raise ProblemError("`linear` must leave a point on the lattice of the granular variables, but there is none.")
+    return evolve(setup, starts=inside)
 
 
 def initial_state(setup: Setup, seed: int) -> SolverState:
@@ -189,6 +196,7 @@ def ask(
         proposal = step.propose(setup, state, rng, view)
         if not (setup.geometry.plain or step.changes_levels):
             proposal = evolve(proposal, X=setup.geometry.held(proposal.X, proposal.origins))
+        proposal = admissible.proposal(setup, state, proposal)
         fresh = _fresh(state.history, proposal.X)
         if fresh:
             return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)
@@ -245,12 +253,12 @@ def tell(
     schedule: Schedule,
     state: SolverState,
     evaluations: Evaluations,
-    columns: Sequence[tuple[str, str, float]] | None,
+    columns: Sequence[tuple[str, str, float, bool]] | None,
 ) -> SolverState:
     """The state after the pending trials were evaluated.
 
-    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` names kind and tolerance of
-    every constraint column. Raises `AskTellError` when nothing is pending or the number of rows differs.
+    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` holds name, kind, tolerance and
+    "two-sided" of every constraint column; None once the barrier knows them. Raises `AskTellError` when nothing is pending or the number of rows differs.
     """
     pending = state.pending
     if pending is None:
@@ -273,7 +281,7 @@ def tell(
     after = _with_best(after, first)
     if starting:
         return _start_run(setup, _with_pool(setup, after, told.X))
-    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, pending.trials.on_mesh[run])
+    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
     step = schedule.steps[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
@@ -286,7 +294,7 @@ def tell(
 
 
 def _with_columns(
-    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float]] | None
+    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float, bool]] | None
 ) -> SolverState:
     """Constraint scales S_j = max(1, |c_j|) from the first point that could be evaluated; fixed from then on."""
     if state.barrier.columns is not None or not told.ok.any():
@@ -294,11 +302,9 @@ def _with_columns(
     p = told.C.shape[1]
     if columns is None or len(columns) != p:
         raise AskTellError(f"`C` must have {len(columns or ())} columns (from the problem's constraints), got {p}.")
-    tol = np.array([c[2] for c in columns], dtype=np.float64)
-    extreme = np.array([c[1] == "extreme" for c in columns], dtype=bool)
-    scale = np.maximum(1.0, np.abs(told.C[told.ok][0]))
-    phase = 1 if extreme.any() else 2
-    return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
+    known = Columns.of(columns, told.C[told.ok][0])
+    phase = 1 if known.extreme.any() else 2
+    return evolve(state, barrier=evolve(state.barrier, columns=known, phase=phase))
 
 
 def _with_pool(setup: Setup, state: SolverState, X: FloatArray) -> SolverState:
@@ -325,19 +331,27 @@ def _with_best(state: SolverState, first: int) -> SolverState:
 
 
 def _drop_small_gains(
-    before: SolverState, f_scale: float, types: IntArray, F: FloatArray, H: FloatArray, on_mesh: BoolArray
+    before: SolverState,
+    f_scale: float,
+    types: IntArray,
+    F: FloatArray,
+    H: FloatArray,
+    HE: FloatArray,
+    on_mesh: BoolArray,
 ) -> bool:
     """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
 
     Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
     """
     mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
-    if mesh is None or barrier.phase == 1 or on_mesh.all() or not types.any():
+    if mesh is None or on_mesh.all() or not types.any():
         return False
     share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
     small = False
     for i in np.flatnonzero((types > 0) & ~on_mesh):
-        if H[i] == 0.0:
+        if barrier.phase == 1:
+            enough = barrier.feas < 0 or HE[i] <= (1.0 - share) * buffer.HE[barrier.feas]
+        elif H[i] == 0.0:
             enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * f_scale
         else:
             h, f = (buffer.H[barrier.inf], buffer.F[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
@@ -451,19 +465,22 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
         )
     scale = None if state.mesh is None else state.mesh.scale
     mesh = Mesh.start(request, setup.granularity, x, scale, geometry.unit)
-    return _next_iteration(evolve(state, mesh=mesh, drawn=0))
+    return _next_iteration(setup, evolve(state, mesh=mesh, drawn=0))
 
 
-def _next_iteration(state: SolverState) -> SolverState:
+def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
+    barrier, history = hardened(state.barrier, state.history, setup.options.infeasible_margin)
     return evolve(
         state,
+        barrier=barrier,
+        history=history,
         iteration=state.iteration + 1,
         stage=0,
         success=0,
         refine=False,
         kept=None,
         grow=False,
-        inf_before=state.barrier.inf,
+        inf_before=barrier.inf,
         moved=state.grow and state.success == FULL,
     )
 
@@ -489,7 +506,7 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
         floored = at_end and not state.refine
         mesh = mesh if floored else _refined(state, mesh, x)
-    state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
+    state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))
     if restarts.hopeless(setup, state):
         return _restart(setup, state, rng)
     # The quota backs what is said about the answer; a run that ends elsewhere needs none.

@@ -15,6 +15,7 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, Target, View
+from dfoattack.attacks.extended import extended
 from dfoattack.barrier import Columns, poll_centres
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
@@ -64,7 +65,10 @@ class Attack(Step):
         else:
             radii = np.array(LADDER) * radius * longest
         x = state.history.X[row]
-        found = operator(self._target(setup, state, row, operator.inner_points), radii, view, rng)
+        columns = state.barrier.columns or Columns.none()
+        target = self._target(setup, state, row, operator.inner_points)
+        target, view = extended(target, view, columns, setup.polyhedron)
+        found = operator(target, radii, view, rng)
         X = setup.geometry.snapped(x + found.D)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
         return Proposal.around(X, x, False, memo=AttackMemo(chosen, radius, row, gradient))
@@ -90,7 +94,7 @@ class Attack(Step):
         With `on_lattice` granular variables are held where they are: user code is never asked between their values.
         """
         history, scale = state.history, state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-        columns = state.barrier.columns or Columns(np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+        columns = state.barrier.columns or Columns.none()
         extreme = columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme)
         x, held = history.X[row], on_lattice & (setup.granularity > 0.0)
         # User code is never asked outside the box, so that only operators that do not ask look across the seam.

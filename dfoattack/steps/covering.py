@@ -109,7 +109,13 @@ class Ball:
         n = self.geometry.moving.shape[0]
         D = rng.standard_normal((k, n))
         D /= np.sqrt((D * D).sum(axis=1))[:, None]
-        return self.geometry.snapped(self.x + self._full(self.radius * rng.random(k)[:, None] ** (1.0 / n) * D))
+        X = self.geometry.snapped(self.x + self._full(self.radius * rng.random(k)[:, None] ** (1.0 / n) * D))
+        polyhedron = self.setup.polyhedron
+        if polyhedron is not None:
+            outside = ~polyhedron.inside(X)
+            if outside.any():
+                X[outside] = polyhedron.shortened(self.x, X[outside], self.scale)
+        return X
 
     def _full(self, D: FloatArray) -> FloatArray:
         """Displacements (k, n) in user units of those of the moving variables in units of the scale."""
@@ -129,10 +135,14 @@ class Ball:
         while rejecting and tried < REJECTIONS_MAX:
             out = np.empty((batch, n))
             normals, uniforms = rng.standard_normal((batch, n)), rng.random(batch)
-            if kernels.ball_points(x, self.radius, scale, lower, upper, normals, uniforms, out):
-                found = self.x.copy()
-                found[at] = out[0]
-                return self.geometry.snapped(found[None, :])[0], True
+            kept = kernels.ball_points(x, self.radius, scale, lower, upper, normals, uniforms, out)
+            found = np.repeat(self.x[None, :], kept, axis=0)
+            found[:, at] = out[:kept]
+            X = self.geometry.snapped(found)
+            if self.setup.polyhedron is not None:
+                X = X[self.setup.polyhedron.inside(X)]
+            if X.shape[0]:
+                return X[0], True
             tried, batch = tried + batch, 4 * batch
         return self.sample(rng, 1)[0], False
 
@@ -151,7 +161,8 @@ class Ball:
         grid = grid[((grid / self.scale) ** 2).sum(axis=1) <= self.radius**2 * (1.0 + 1e-12)] + self.x
         half = 0.5 * s.granularity
         inside = (grid >= s.lower - half) & (grid <= s.upper + half)
-        return geometry.snapped(grid[np.all(inside | (geometry.period > 0.0), axis=1)])
+        X = geometry.snapped(grid[np.all(inside | (geometry.period > 0.0), axis=1)])
+        return X if s.polyhedron is None else X[s.polyhedron.inside(X)]
 
 
 def _window(cover: CoverState, row: int) -> CoverState:

@@ -21,6 +21,7 @@ from dfoattack.state import Setup, SolverState
 from dfoattack.steps import _directions
 from dfoattack.steps._directions import completion, poll_rows
 from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.cone_directions import cone_directions
 
 __all__ = ["Poll", "PollCompletion", "completion", "poll_rows"]
 
@@ -43,6 +44,10 @@ class Poll(Step):
         if mesh is None or primary < 0 or state.floored:
             return Proposal.nothing(n)
         geometry, x = setup.geometry, state.history.X[primary]
+        if setup.polyhedron is not None:
+            D = cone_directions(setup.polyhedron, mesh, x, v)
+            if D is not None:
+                return self._along_faces(setup, state, mesh, D, primary, secondary, w)
         K = poll_rows(v, mesh.rho) if geometry.one_block else _directions.block_rows(geometry, v, mesh.rho)
         promise = self._promise(K, state, primary, mesh)
         if setup.options.poll == "2n":
@@ -59,13 +64,17 @@ class Poll(Step):
             combined[self._promise(combined, state, primary, mesh) < 0.0] *= -1.0
             Z, w = np.vstack([K, combined]), _directions.one_group(geometry, w)
         X, x = points(setup, mesh, x, Z)
-        origins = np.broadcast_to(x, X.shape)
-        if secondary >= 0:
-            Z = np.empty((1, n))
-            directions.scale_directions(w[None, :], mesh.rho, Z)
-            X2, x2 = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
-            X, origins = np.vstack([X, X2]), np.vstack([origins, np.broadcast_to(x2, X2.shape)])
-        return Proposal(X, origins, np.full(X.shape[0], True), K)
+        return _with_secondary(setup, state, mesh, secondary, w, Proposal.around(X, x, True, memo=K))
+
+    def _along_faces(
+        self, setup: Setup, state: SolverState, mesh: Mesh, D: FloatArray, primary: int, secondary: int, w: FloatArray
+    ) -> Proposal:
+        """The poll beside linear constraints: displacements D (k, n) off the mesh, complete as they are, best promise first."""
+        x = state.history.X[primary]
+        left = np.array([setup.polyhedron.room_for(x, d) for d in D]) if setup.polyhedron is not None else 1.0
+        promise = left * self._promise(D / mesh.mesh_size, state, primary, mesh)
+        X = setup.geometry.snapped(x + D[np.argsort(-promise, kind="stable")])
+        return _with_secondary(setup, state, mesh, secondary, w, Proposal.around(X, x, False))
 
     @staticmethod
     def _promise(K: FloatArray, state: SolverState, row: int, mesh: Mesh) -> FloatArray:
@@ -109,6 +118,23 @@ class PollCompletion(Step):
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         return state if state.kept is None else evolve(state, kept=None)
+
+
+def _with_secondary(
+    setup: Setup, state: SolverState, mesh: Mesh, secondary: int, w: FloatArray, primary: Proposal
+) -> Proposal:
+    """The poll of the primary centre, and two opposite directions at the secondary one if there is one."""
+    if secondary < 0:
+        return primary
+    Z = np.empty((1, setup.n))
+    directions.scale_directions(w[None, :], mesh.rho, Z)
+    X, x = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
+    return Proposal(
+        np.vstack([primary.X, X]),
+        np.vstack([primary.origins, np.broadcast_to(x, X.shape)]),
+        np.append(primary.on_mesh, np.full(X.shape[0], True)),
+        primary.memo,
+    )
 
 
 def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:

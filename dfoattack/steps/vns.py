@@ -107,7 +107,6 @@ def _directions(n: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _candidate(setup: Setup, run: VnsState, x: FloatArray, scale: FloatArray) -> FloatArray:
-    n = x.shape[0]
     if run.along is not None:
         step = 2.0 * run.along
     else:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack.kernels import barrier, cone, covering, directions, interpolation, mesh, trust_region, wrapping
+from dfoattack.kernels import barrier, cone, covering, directions, interpolation, linear, mesh, trust_region, wrapping
 
 SIZES = (1, 2, 3, 7, 13)
 
@@ -123,7 +123,7 @@ def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     C[3, 0], C[5, -1] = np.nan, -np.inf
     h, heb, most = np.empty(12), np.empty(12), np.empty(12)
     extreme = np.arange(p) % 3 == 1
-    call(barrier.violations, C, np.full(p, 1e-3), 1.0 + rng.random(p), extreme, h, heb, most)
+    call(barrier.violations, C, np.full(p, 1e-3), 1.0 + rng.random(p), extreme, ~extreme, h, heb, most)
     F = rng.standard_normal(12)
     F[7] = np.inf
     for i in range(12):
@@ -131,6 +131,11 @@ def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     call(barrier.infeasible_incumbent, F, h, 1, 11, np.inf)
     call(barrier.shrink_h_max, h, F, 1, 11, 1.0)
     call(barrier.add_square, 1.0, float(rng.random()))
+
+    A, E = rng.standard_normal((p, p)), rng.standard_normal((1, p))
+    X, inside, huge = rng.standard_normal((12, p)), np.empty(12, dtype=bool), np.full(p, np.inf)
+    call(linear.linear_inside, X, A, A @ X[0], E, E @ X[0], 1e-14, inside)
+    call(linear.longest_step, X[0], X[1] - X[0], A, A @ X[2] + 1.0, -huge, huge)
 
 
 def _interpolation(call: Record, rng: np.random.Generator, n: int) -> None:

@@ -272,13 +272,13 @@ def _sum_of_squares(violations, start=Fraction(0)):
     return value if value > 0 or total == 0 else 5e-324
 
 
-def violations(C, tol, scale, extreme):
+def violations(C, tol, scale, extreme, equality):
     h, heb, most = [], [], []
     for c in C:
         if not np.isfinite(c).all():
             h, heb, most = [*h, math.inf], [*heb, math.inf], [*most, math.inf]
             continue
-        excess = [float(value) for value in c - tol]
+        excess = [float(value) for value in np.where(equality, np.abs(c), c) - tol]
         over = [max(e, 0.0) / s for e, s in zip(excess, scale, strict=True)]
         h.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if not is_extreme]))
         heb.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if is_extreme]))
@@ -524,3 +524,32 @@ def pool_refresh_wrapped(Y, d2, rows, V, n_history, scale, metric):
 
 def fill_distance_wrapped(T, V, scale, metric):
     return pool_update_wrapped(T, np.full(len(T), np.inf), V, scale, metric)
+
+
+def linear_inside(X, A, b, E, d, slack):
+    def total(row, x):
+        return sum((float(a) * float(v) for a, v in zip(row, x, strict=True)), 0.0)
+
+    def met(row, x, right):
+        size = abs(right) + sum(abs(float(a) * float(v)) for a, v in zip(row, x, strict=True))
+        return abs(sum((float(a) * float(v) for a, v in zip(row, x, strict=True)), -float(right))) <= slack * size
+
+    return np.array(
+        [
+            all(total(row, x) <= right for row, right in zip(A, b, strict=True))
+            and all(met(row, x, right) for row, right in zip(E, d, strict=True))
+            for x in X
+        ],
+        dtype=bool,
+    )
+
+
+def longest_step(x, step, A, b, lower, upper):
+    rows = np.vstack([A, np.eye(len(x)), -np.eye(len(x))])
+    right = np.concatenate([b, upper, -lower])
+    t = 1.0
+    for row, limit in zip(rows, right, strict=True):
+        rate = float(row @ step)
+        if rate > 0.0 and np.isfinite(limit):
+            t = min(t, max(float(limit - row @ x), 0.0) / rate)
+    return t
