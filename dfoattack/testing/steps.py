@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -90,7 +90,7 @@ class StepContract:
     """
 
     budget: int = 100
-    options: dict[str, Any] = {}  # noqa: RUF012  # replaced by subclasses, never changed
+    options: ClassVar[dict[str, Any]] = {}
     proposes: bool = True
 
     @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 
 import dfoattack as da
@@ -40,7 +42,7 @@ STEPS = {
 
 @pytest.mark.parametrize("name", STEPS)
 class TestSteps(StepContract):
-    options = {"searches": SEARCHES}
+    options: ClassVar[dict[str, Any]] = {"searches": SEARCHES}
     proposes = False
 
     @pytest.fixture
@@ -50,7 +52,7 @@ class TestSteps(StepContract):
 
 @pytest.mark.parametrize("name", STEPS)
 class TestStepsInBlocks(StepContract):
-    options = {"poll": "2n", "block_size": 3, "covering_quota": 10, "searches": SEARCHES}
+    options: ClassVar[dict[str, Any]] = {"poll": "2n", "block_size": 3, "covering_quota": 10, "searches": SEARCHES}
     proposes = False
 
     @pytest.fixture

@@ -11,7 +11,8 @@ import dfoattack as da
 from dfoattack._values import evolve
 from dfoattack.solver import Solver
 from dfoattack.steps.base import Outcome
-from dfoattack.steps.model import RESOLUTION_MIN, ModelSearch, _independent, _shape
+from dfoattack.steps._model_frame import Frame
+from dfoattack.steps.model import RESOLUTION_MIN, ModelSearch, _shape
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.transitions import Schedule
 from tests.unit.searching import alone, best, check_points, check_replay, ellipsoid, rosenbrock, run, sphere
@@ -150,13 +151,15 @@ def test_it_gives_way_to_the_poll_and_ends() -> None:
 
 
 def test_independent_directions() -> None:
+    solver = run(polled(sphere, [(-5.0, 5.0)] * 3, [2.0, 1.0, 0.5]), 1)
+    frame = Frame(solver.setup, solver.state, solver.state.centre)
     S = np.array(
         [[1.0, 0.0, 0.0], [2.0, 0.0, 1e-3], [0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, -0.5], [0.0, 3.0, 3.0]]
     )
-    chosen, basis = _independent(S, 3)
+    chosen, basis = frame.independent(S, 0.1)
     assert chosen == [0, 3, 4]
     np.testing.assert_allclose(basis @ basis.T, np.eye(3), atol=1e-14)
-    chosen, basis = _independent(np.empty((0, 3)), 3)
+    chosen, basis = frame.independent(np.empty((0, 3)), 0.1)
     assert chosen == [] and basis.shape == (0, 3)
 
 
