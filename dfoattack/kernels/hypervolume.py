@@ -160,12 +160,14 @@ def hypervolume(F: FloatArray, ref: FloatArray) -> float:
 
     Notes
     -----
-    Exact up to rounding. O(N^2) for q = 2 and 3, O(N^3) for q = 4 (a sweep of sweeps).
+    Exact up to rounding. O(N^2) for q = 2 (O(N) where the rows are sorted by the first objective) and q = 3, O(N^3) for q = 4
+    (a sweep of sweeps).
     Source: dimension sweep, after Fonseca, Paquete & Lopez-Ibanez 2006. Twin: tests/kernels/naive.py::hypervolume.
     """
     total, q = F.shape
     if q < 2 or q > 4:
         return -1.0
+    column = q - 1 if q > 2 else 0  # in the plane each point then ends the staircase, and none is shifted
     order = np.empty(total, dtype=np.int64)
     rows = 0
     for i in range(total):
@@ -174,7 +176,7 @@ def hypervolume(F: FloatArray, ref: FloatArray) -> float:
             if not F[i, c] < ref[c]:
                 inside = False
         if inside:
-            insert_sorted(F, q - 1, i, rows, order)
+            insert_sorted(F, column, i, rows, order)
             rows += 1
     sx = np.empty(rows + 1)
     sy = np.empty(rows + 1)

@@ -1,0 +1,183 @@
+"""Model search for a front: quadratic models of every objective and constraint, minimised towards the gap beside the centre.
+
+One set of models round the centre serves all its subproblems: the middle of the gap (a Chebyshev function between the two members on
+its sides), the best value of an objective where the centre is an end of the front, and a point that dominates the centre.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds, minimize
+
+from dfoattack._threads import single_thread
+from dfoattack._typing import FloatArray, IntArray
+from dfoattack.cache import History
+from dfoattack.kernels import mesh as kernels
+from dfoattack.mesh import Mesh
+from dfoattack.models import QuadraticModels, quadratic_models
+from dfoattack.multi.archive import Element, front_values, ranges, rows_of, values
+from dfoattack.multi.selection import is_extreme
+from dfoattack.multi.state import MultiSetup, MultiState
+from dfoattack.multi.steps import FrontStep
+from dfoattack.steps.base import Proposal
+
+FULL_QUADRATIC_MAX = 24  # variables up to which a full quadratic is fitted
+POINTS_A_VARIABLE = 5
+VARIABLES_MAX = 49
+REACH = 4.0  # points within so many frame sizes are used, farther ones only until there are enough
+TRUST = 2.0  # minimisers are sought within so many frame sizes
+COLUMNS_MAX = 30  # constraint columns modelled
+SUM_SHARE = 1e-2  # of the sum of all terms, added to the largest one: keeps minimisers off the weakly efficient points
+GAP_MIN = 1e-3  # of an objective's range: smallest width of a gap used as a weight
+
+
+class FrontModel(FrontStep):
+    """Propose minimisers of the models in a box round the centre. Draws nothing."""
+
+    name = "model"
+    enlarges = True
+    greedy = True
+
+    def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
+        n = setup.n
+        if not setup.base.options.models or not 0 < n <= VARIABLES_MAX or element.done:
+            return Proposal.nothing(n)
+        with single_thread():
+            X = _trials(setup, state, element)
+        return Proposal.nothing(n) if X is None else Proposal.around(X, state.history.X[element.row], False)
+
+
+def _trials(setup: MultiSetup, state: MultiState, element: Element) -> FloatArray | None:
+    history, q, base = state.history, setup.q, setup.base
+    x = history.X[element.row].copy()
+    rows, distance = _nearest(history, x, element.mesh)
+    if rows.shape[0] < setup.n + 2:
+        return None
+    radius = float(max(REACH, distance.max(initial=0.0)))
+    unit = radius * element.mesh.frame_size
+    columns, tol = _columns(state, rows, q)
+    data = np.column_stack([values(history, rows, q), history.C[np.ix_(rows, columns + q - 1)] - tol])
+    low = data.min(axis=0)
+    with np.errstate(over="ignore"):
+        spread = data.max(axis=0) - low
+    if not np.isfinite(spread).all():
+        return None
+    spread[spread <= 0.0] = 1.0
+    weights = (REACH / np.maximum(REACH, distance)) ** 2
+    models = quadratic_models((history.X[rows] - x) / unit, (data - low) / spread, weights)
+    if models is None:
+        return None
+    lower = np.maximum((base.lower - x) / unit, -TRUST / radius)
+    upper = np.minimum((base.upper - x) / unit, TRUST / radius)
+    limits = (-low / spread)[q:]
+    steps = []
+    for ideal, weight in _subproblems(setup, state, element.row):
+        # In the models' units: the ideal point shifts, the weights take the spread.
+        z, w = (ideal - low[:q]) / spread[:q], weight * spread[:q]
+        steps.append(chebyshev(models, z, w, limits, lower, upper))
+    X = np.empty((len(steps), setup.n))
+    kernels.snap(x + np.array(steps) * unit, base.lower, base.upper, base.granularity, base.inverse, X)
+    return X
+
+
+def _subproblems(setup: MultiSetup, state: MultiState, row: int) -> list[tuple[FloatArray, FloatArray]]:
+    """Ideal points and weights (q,) of the functions max_j w_j (f_j - z_j) to be minimised, in order of promise."""
+    history, q, focus = state.history, setup.q, state.focus
+    g = values(history, np.array([row]), q)[0]
+    G = front_values(history, state.archive, q)
+    span = ranges(G)
+    out: list[tuple[FloatArray, FloatArray]] = []
+    position = np.flatnonzero(rows_of(state.archive.feas) == row)
+    if focus is not None and focus.other >= 0:
+        other = values(history, np.array([focus.other]), q)[0]
+        width = np.maximum(np.abs(g - other), GAP_MIN * span)
+        out.append((np.minimum(g, other), 1.0 / width))
+    if position.size:
+        for j in is_extreme(G, int(position[0])):
+            weight = SUM_SHARE / span
+            weight[j] = 1.0 / span[j]
+            out.append((np.where(np.arange(q) == j, g - span, g), weight))
+    out.append((g, 1.0 / span))
+    return out
+
+
+def _nearest(history: History, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:
+    """Rows of the usable points nearest to x, and their distances from it in frame sizes."""
+    n = x.shape[0]
+    distance = np.max(np.abs(history.X - x) / mesh.frame_size, axis=1, initial=0.0)
+    distance[history.status != 0] = np.inf
+    full = (n + 1) * (n + 2) // 2
+    quadratic = n <= FULL_QUADRATIC_MAX and distance.shape[0] >= full
+    most = min((3 * full) // 2 if quadratic else min(full - 1, POINTS_A_VARIABLE * n), distance.shape[0])
+    enough = full if quadratic else 2 * n + 1
+    rows = np.argpartition(distance, most - 1)[:most]
+    rows = rows[np.lexsort((rows, distance[rows]))]
+    near = distance[rows] <= REACH
+    near[:enough] = np.isfinite(distance[rows[:enough]])
+    return rows[near], distance[rows[near]]
+
+
+def _columns(state: MultiState, rows: IntArray, q: int) -> tuple[IntArray, FloatArray]:
+    """Constraint columns worth a model, those closest to being active, and their tolerances."""
+    columns = state.barrier.columns
+    if columns is None or not columns.tol.shape[0]:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    worst = np.max((state.history.C[rows, q - 1 :] - columns.tol) / columns.scale, axis=0)
+    order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
+    return order, columns.tol[order]
+
+
+def chebyshev(
+    models: QuadraticModels, z: FloatArray, w: FloatArray, limits: FloatArray, lower: FloatArray, upper: FloatArray
+) -> FloatArray:
+    """Approximate minimiser s (n,) in the box of max_j w_j (f_j - z_j) plus a small share of the mean of these terms.
+
+    Models 0..q-1 are the objectives (z, w (q,)), the others constraints, model q + i <= limits[i]. The largest term is an additional
+    variable t, bounded below by each of them.
+    """
+    q, n = z.shape[0], lower.shape[0]
+    s0 = np.clip(np.zeros(n), lower, upper)
+
+    def terms(s: FloatArray) -> FloatArray:
+        found: FloatArray = w * (models.value(s)[:q] - z)
+        return found
+
+    unit = float(np.max(np.abs(w * models.g[:q].T), initial=0.0)) or 1.0  # terms of order one, whatever the weights
+    w = w / unit
+    start = np.append(s0, terms(s0).max())
+    slope = np.append(np.zeros(n), 1.0)
+
+    def value(v: FloatArray) -> float:
+        return float(v[n] + SUM_SHARE * terms(v[:n]).mean())
+
+    def gradient(v: FloatArray) -> FloatArray:
+        out = slope.copy()
+        out[:n] = SUM_SHARE / q * (w @ models.gradient(v[:n])[:q])
+        return out
+
+    def slack(v: FloatArray) -> FloatArray:
+        f = models.value(v[:n])
+        return np.concatenate([v[n] - w * (f[:q] - z), limits - f[q:]])
+
+    def slack_jacobian(v: FloatArray) -> FloatArray:
+        J = models.gradient(v[:n])
+        return np.column_stack([-np.vstack([w[:, None] * J[:q], J[q:]]), np.arange(J.shape[0]) < q])
+
+    constraint: Any = {"type": "ineq", "fun": slack, "jac": slack_jacobian}
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # a subproblem that is not solved exactly still gives a trial point
+        solve: Any = minimize  # the overloads of its stubs do not know this combination
+        found = solve(
+            value,
+            start,
+            jac=gradient,
+            bounds=Bounds(np.append(lower, -np.inf), np.append(upper, np.inf)),
+            method="SLSQP",
+            constraints=[constraint],
+            options={"maxiter": 60},
+        )
+    s: FloatArray = np.clip(np.where(np.isfinite(found.x[:n]), found.x[:n], 0.0), lower, upper)
+    return s

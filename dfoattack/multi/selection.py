@@ -1,0 +1,115 @@
+"""Which member of the archive the next iteration works on: the one beside the largest gap in objective space.
+
+After Bigeon, Le Digabel & Salomon (2021), section 3: only members whose frame is not much smaller than the largest one are eligible, so
+that all frames of the front shrink together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dfoattack._typing import FloatArray, IntArray
+from dfoattack.cache import History
+from dfoattack.mesh import Mesh
+from dfoattack.multi.archive import Archive, Element, front_values, ranges, rows_of, values
+from dfoattack.multi.state import Focus, MultiSetup, MultiState
+
+FRAME_SHARE = 0.1  # of the largest frame: smaller ones wait
+FOLLOW_MAX = 5  # iterations in a row that go on from the point just found
+
+
+def frame(mesh: Mesh) -> float:
+    """Largest frame size in units of the first one: of the continuous variables, of all where none is continuous."""
+    if np.any(mesh.granularity == 0.0):
+        return mesh.size
+    return float(np.max(mesh.frame_size / mesh.scale, initial=0.0))
+
+
+def eligible(elements: tuple[Element, ...]) -> list[int]:
+    """Indices of the elements that may be a centre."""
+    frames = np.array([-1.0 if e.done else frame(e.mesh) for e in elements])
+    if not (frames >= 0.0).any():
+        return []
+    return np.flatnonzero(frames >= FRAME_SHARE * frames.max()).tolist()
+
+
+def gaps(G: FloatArray) -> tuple[FloatArray, IntArray]:
+    """How lonely each row of G (N, q), scaled objectives, is, (N,), and its neighbours in order of preference, (N, k).
+
+    Two objectives: the distance to both neighbours along the front, twice the one distance at its ends; first the farther neighbour.
+    More: the mean distance to the q nearest rows; first the farthest of those.
+    """
+    N, q = G.shape
+    if N == 1:
+        return np.ones(1), np.empty((1, 0), dtype=np.int64)
+    if q == 2:
+        order = np.lexsort((-G[:, 1], G[:, 0]))
+        step = np.sqrt((np.diff(G[order], axis=0) ** 2).sum(axis=1))
+        left, right = np.concatenate([step[:1], step]), np.concatenate([step, step[-1:]])
+        size, near = np.empty(N), np.empty((N, 2), dtype=np.int64)
+        size[order] = left + right
+        before, after = np.roll(order, 1), np.roll(order, -1)
+        before[0], after[-1] = order[1], order[-2]
+        near[order] = np.where(
+            (left > right)[:, None], np.column_stack([before, after]), np.column_stack([after, before])
+        )
+        return size, near
+    D = np.sqrt(np.maximum(((G[:, None, :] - G[None, :, :]) ** 2).sum(axis=2), 0.0))
+    np.fill_diagonal(D, np.inf)
+    k = min(q, N - 1)
+    near = np.argsort(D, axis=1, kind="stable")[:, :k]
+    size = np.take_along_axis(D, near, axis=1).mean(axis=1)
+    return size, near[:, ::-1]
+
+
+def chosen(setup: MultiSetup, state: MultiState) -> Focus | None:
+    """The centre of the next iteration, None when every frame of the archive is at its end."""
+    archive, history, q = state.archive, state.history, setup.q
+    follow = archive.find(state.follow) if 0 <= state.follow and state.streak <= FOLLOW_MAX else None
+    if not archive.feas:
+        return _without_feasible(archive, history, follow)
+    G = front_values(history, archive, q)
+    span = ranges(G)
+    size, near = gaps(G / span)
+    index = eligible(archive.feas)
+    if follow is not None and not follow.done and follow in archive.feas:
+        i = archive.feas.index(follow)
+    elif index:
+        i = index[int(np.argmax(size[index]))]
+        follow = None
+    else:
+        return None
+    primary = archive.feas[i].row
+    other = archive.feas[int(near[i, 0])].row if near.shape[1] else -1
+    second = _second(archive, history, q, G[i])
+    if second >= 0:
+        ahead = (G[i] - values(history, np.array([second]), q)[0]) / span
+        if np.all(ahead > setup.base.options.infeasible_margin):
+            primary, second = second, primary
+    return Focus(primary, other, second, follow is not None)
+
+
+def _without_feasible(archive: Archive, history: History, follow: Element | None) -> Focus | None:
+    if follow is not None and not follow.done:
+        return Focus(follow.row, follows=True)
+    index = eligible(archive.inf)
+    if not index:
+        return None
+    H = history.H[rows_of(archive.inf)]
+    return Focus(archive.inf[index[int(np.argmin(H[index]))]].row)
+
+
+def _second(archive: Archive, history: History, q: int, g: FloatArray) -> int:
+    """The infeasible element to poll beside a feasible centre with objectives g (q,): of those as good as it in every objective the
+    least infeasible, else the least infeasible of all; -1 if there is none."""
+    index = eligible(archive.inf)
+    if not index:
+        return -1
+    rows = rows_of(archive.inf)[index]
+    better = np.all(values(history, rows, q) <= g, axis=1)
+    return int(rows[np.lexsort((history.H[rows], ~better))[0]])
+
+
+def is_extreme(G: FloatArray, i: int) -> list[int]:
+    """Objectives in which row i of G (N, q) is the best of all."""
+    return np.flatnonzero(G[i] <= G.min(axis=0)).tolist()

@@ -1,0 +1,129 @@
+"""The steps of an iteration for several objectives.
+
+Poll, completion, speculative search and covering are those of the solver for one objective: `seen_from` shows them the archive from one
+of its members, as a local run with that member's mesh. The bridge and the model search are made for a front.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dfoattack._values import evolve
+from dfoattack.kernels import mesh as kernels
+from dfoattack.multi.archive import Element
+from dfoattack.multi.state import MultiSetup, MultiState
+from dfoattack.state import AttackState, SolverState
+from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.covering import Covering
+from dfoattack.steps.poll import Poll, PollCompletion
+from dfoattack.steps.speculative import Speculative
+
+START, SINGLE = "start", "single"
+
+
+def seen_from(setup: MultiSetup, state: MultiState, element: Element, floored: bool = False) -> SolverState:
+    """The state as a step for one objective sees it: the element is its incumbent, `focus.second` the other one."""
+    second = -1 if state.focus is None else state.focus.second
+    # F is 0 for all usable points, so that the first of the two always leads.
+    barrier = evolve(state.barrier, start=0, phase=2, feas=element.row, inf=second)
+    return SolverState(
+        rng=state.rng,
+        history=state.history,
+        barrier=barrier,
+        mesh=element.mesh,
+        attack=AttackState(setup.base.options.attack_radius_init),
+        cover=state.cover,
+        queue=state.queue,
+        iteration=state.iteration,
+        stage=state.stage,
+        success=state.success,
+        floored=floored,
+        kept=state.kept,
+        move=element.move,
+        streak=max(0, state.streak - 1),
+        moved=state.focus is not None and state.focus.follows,
+        counters=state.counters,
+    )
+
+
+class FrontStep:
+    """A step of the schedule: `propose` points for the centre, `update` after their evaluation; draws are a function of the state.
+
+    Attributes
+    ----------
+    name : str
+    enlarges : bool     points of this step that dominate a member enlarge the frame they inherit
+    greedy : bool       an opportunistic block ends with any point that enters the front; else with one that dominates a member
+    """
+
+    name: str = ""
+    enlarges: bool = False
+    greedy: bool = False
+
+    def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
+        raise NotImplementedError
+
+    def update(self, setup: MultiSetup, state: MultiState, element: Element, outcome: Outcome) -> MultiState:
+        return state
+
+
+class Borrowed(FrontStep):
+    """A step of the solver for one objective at work for the present centre."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.name, self.enlarges = step.name, step.enlarges
+
+    def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
+        return self.step.propose(setup.base, seen_from(setup, state, element, element.done), rng, None)
+
+    def update(self, setup: MultiSetup, state: MultiState, element: Element, outcome: Outcome) -> MultiState:
+        after = self.step.update(setup.base, seen_from(setup, state, element, element.done), outcome)
+        return evolve(state, kept=after.kept, cover=after.cover)
+
+
+class Completion(Borrowed):
+    """The completion of a poll; once its points have failed the poll was complete."""
+
+    def __init__(self) -> None:
+        super().__init__(PollCompletion())
+
+    def update(self, setup: MultiSetup, state: MultiState, element: Element, outcome: Outcome) -> MultiState:
+        polled = state.kept is not None and not outcome.success
+        return evolve(super().update(setup, state, element, outcome), polled=polled)
+
+
+class Bridge(FrontStep):
+    """The middle between the centre and its neighbour across the gap: where the efficient points form a smooth piece it lies near them."""
+
+    name = "bridge"
+    greedy = True
+
+    def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
+        focus, base = state.focus, setup.base
+        if focus is None or focus.other < 0 or element.done:
+            return Proposal.nothing(setup.n)
+        x, y = state.history.X[element.row], state.history.X[focus.other]
+        X = np.empty((1, setup.n))
+        kernels.snap(0.5 * (x + y)[None, :], base.lower, base.upper, base.granularity, base.inverse, X)
+        return Proposal.around(X, x, False)
+
+
+@dataclass(frozen=True)
+class FrontSchedule:
+    """The steps in order, and the names under which points are recorded."""
+
+    steps: tuple[FrontStep, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names by the code stored in `History.step`: 0 a start point, 1 a single-objective leg, then the steps."""
+        return (START, SINGLE, *(step.name for step in self.steps))
+
+
+def schedule(model: FrontStep) -> FrontSchedule:
+    """The steps in order; `model` is the model search, a module of its own."""
+    steps = (Borrowed(Speculative()), Bridge(), model, Borrowed(Poll()), Completion(), Borrowed(Covering()))
+    return FrontSchedule(steps)
