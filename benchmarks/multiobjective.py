@@ -141,7 +141,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for solver in solvers:
             found = [measured(PROBLEMS[name], solver, arguments.budgets, seed) for seed in range(arguments.seeds)]
             runs[name, solver] = found
-            medians = " ".join(f"{100 * np.median([r.shares[i] for r in found]):6.1f}" for i in range(len(arguments.budgets)))
+            medians = " ".join(
+                f"{100 * np.median([r.shares[i] for r in found]):6.1f}" for i in range(len(arguments.budgets))
+            )
             print(f"{name:14s} {solver:10s} {medians}   {sum(r.seconds for r in found):.1f} s", flush=True)
     rival = _best_rival(runs, arguments.problems)
     text = table(runs, arguments.problems, arguments.budgets, rival)

@@ -29,6 +29,7 @@ class Element:
     mesh : Mesh                     its own mesh and frame
     move : float64 (n,) or None     the displacement that led to it; orders its polls and feeds the speculative step
     polled : float                  smallest frame size (units of the first) at which a complete poll round it found nothing better; inf: none
+    checked : bool                  the model search has looked for a point that dominates it
     done : bool                     its smallest frame has failed: no centre any more
     """
 
@@ -36,6 +37,7 @@ class Element:
     mesh: Mesh
     move: FloatArray | None = None
     polled: float = math.inf
+    checked: bool = False
     done: bool = False
 
 

@@ -7,6 +7,7 @@ its sides), the best value of an objective where the centre is an end of the fro
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,16 @@ from scipy.optimize import Bounds, minimize
 
 from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.cache import History
 from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.models import QuadraticModels, quadratic_models
 from dfoattack.multi.archive import Element, front_values, ranges, rows_of, values
-from dfoattack.multi.selection import is_extreme
+from dfoattack.multi.selection import gaps, is_extreme
 from dfoattack.multi.state import MultiSetup, MultiState
 from dfoattack.multi.steps import FrontStep
-from dfoattack.steps.base import Proposal
+from dfoattack.steps.base import Outcome, Proposal
 
 FULL_QUADRATIC_MAX = 24  # variables up to which a full quadratic is fitted
 POINTS_A_VARIABLE = 5
@@ -31,26 +33,106 @@ REACH = 4.0  # points within so many frame sizes are used, farther ones only unt
 TRUST = 2.0  # minimisers are sought within so many frame sizes
 COLUMNS_MAX = 30  # constraint columns modelled
 SUM_SHARE = 1e-2  # of the sum of all terms, added to the largest one: keeps minimisers off the weakly efficient points
+PROMISE = 0.1  # of a member's distance to its neighbours: predicted progress worth an evaluation
+LOOKS = 4  # members looked at without an evaluation in one iteration
 GAP_MIN = 1e-3  # of an objective's range: smallest width of a gap used as a weight
 
 
+class Descent(FrontStep):
+    """Look for a point that dominates a member not looked at before, the loneliest first, where the models promise enough.
+
+    Gap filling alone would leave points behind that are efficient only because nothing better is known nearby. Draws nothing.
+    """
+
+    name = "descent"
+    enlarges = True
+
+    def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
+        n, archive = setup.n, state.archive
+        if not _usable(setup) or element.done or not archive.feas:
+            return Proposal.nothing(n)
+        G = front_values(state.history, archive, setup.q)
+        span = ranges(G)
+        lonely, _ = gaps(G / span)
+        looked: list[int] = []
+        for i in np.argsort(-lonely, kind="stable").tolist():
+            member = archive.feas[i]
+            if member.checked:
+                continue
+            looked.append(member.row)
+            with single_thread():
+                local = _local(setup, state, member)
+                found = None if local is None else local.solved(G[i], 1.0 / span)
+            if found is not None and found[1] > PROMISE * lonely[i]:
+                memo = Looked(np.array(looked, dtype=np.int64))
+                return Proposal.around(found[0][None, :], state.history.X[member.row], False, memo=memo)
+            if len(looked) >= LOOKS:
+                break
+        return Proposal.nothing(n, Looked(np.array(looked, dtype=np.int64)))
+
+    def update(self, setup: MultiSetup, state: MultiState, element: Element, outcome: Outcome) -> MultiState:
+        archive = state.archive
+        for row in [] if outcome.memo is None else outcome.memo.rows.tolist():
+            member = archive.find(row)
+            if member is not None:
+                archive = archive.replaced(evolve(member, checked=True))
+        return evolve(state, archive=archive)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """History rows of the members a descent was looked for at, (k,)."""
+
+    rows: IntArray
+
+
 class FrontModel(FrontStep):
-    """Propose minimisers of the models in a box round the centre. Draws nothing."""
+    """Propose minimisers of the models in a box round the centre: the middle of the gap, the ends of the front. Draws nothing."""
 
     name = "model"
     enlarges = True
     greedy = True
 
     def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
-        n = setup.n
-        if not setup.base.options.models or not 0 < n <= VARIABLES_MAX or element.done:
-            return Proposal.nothing(n)
+        if not _usable(setup) or element.done:
+            return Proposal.nothing(setup.n)
         with single_thread():
-            X = _trials(setup, state, element)
-        return Proposal.nothing(n) if X is None else Proposal.around(X, state.history.X[element.row], False)
+            local = _local(setup, state, element)
+            if local is None:
+                return Proposal.nothing(setup.n)
+            X = [local.solved(z, w)[0] for z, w in _subproblems(setup, state, element.row)]
+        return Proposal.around(np.array(X), state.history.X[element.row], False)
 
 
-def _trials(setup: MultiSetup, state: MultiState, element: Element) -> FloatArray | None:
+def _usable(setup: MultiSetup) -> bool:
+    return setup.base.options.models and 0 < setup.n <= VARIABLES_MAX
+
+
+@dataclass(frozen=True)
+class Local:
+    """Models round one point x, in scaled displacements s = (X - x) / unit and scaled values (f - low) / spread."""
+
+    setup: MultiSetup
+    models: QuadraticModels
+    x: FloatArray
+    unit: FloatArray
+    low: FloatArray
+    spread: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+    def solved(self, z: FloatArray, w: FloatArray) -> tuple[FloatArray, float]:
+        """The point (n,) that minimises max_j w_j (f_j - z_j) in the models, on the lattice and in the box; minus that value."""
+        q, base = self.setup.q, self.setup.base
+        zs, ws = (z - self.low[:q]) / self.spread[:q], w * self.spread[:q]
+        s = chebyshev(self.models, zs, ws, (-self.low / self.spread)[q:], self.lower, self.upper)
+        X = np.empty((1, self.x.shape[0]))
+        kernels.snap((self.x + s * self.unit)[None, :], base.lower, base.upper, base.granularity, base.inverse, X)
+        return X[0], -float(np.max(ws * (self.models.value(s)[:q] - zs)))
+
+
+def _local(setup: MultiSetup, state: MultiState, element: Element) -> Local | None:
+    """Models round an element from the points near it; None where no model can be made."""
     history, q, base = state.history, setup.q, setup.base
     x = history.X[element.row].copy()
     rows, distance = _nearest(history, x, element.mesh)
@@ -72,15 +154,7 @@ def _trials(setup: MultiSetup, state: MultiState, element: Element) -> FloatArra
         return None
     lower = np.maximum((base.lower - x) / unit, -TRUST / radius)
     upper = np.minimum((base.upper - x) / unit, TRUST / radius)
-    limits = (-low / spread)[q:]
-    steps = []
-    for ideal, weight in _subproblems(setup, state, element.row):
-        # In the models' units: the ideal point shifts, the weights take the spread.
-        z, w = (ideal - low[:q]) / spread[:q], weight * spread[:q]
-        steps.append(chebyshev(models, z, w, limits, lower, upper))
-    X = np.empty((len(steps), setup.n))
-    kernels.snap(x + np.array(steps) * unit, base.lower, base.upper, base.granularity, base.inverse, X)
-    return X
+    return Local(setup, models, x, unit, low, spread, lower, upper)
 
 
 def _subproblems(setup: MultiSetup, state: MultiState, row: int) -> list[tuple[FloatArray, FloatArray]]:
@@ -90,18 +164,18 @@ def _subproblems(setup: MultiSetup, state: MultiState, row: int) -> list[tuple[F
     G = front_values(history, state.archive, q)
     span = ranges(G)
     out: list[tuple[FloatArray, FloatArray]] = []
-    position = np.flatnonzero(rows_of(state.archive.feas) == row)
-    if focus is not None and focus.other >= 0:
+    if focus is not None and focus.aim is not None:
+        out.append((G.min(axis=0), 1.0 / (np.maximum(focus.aim, GAP_MIN) * span)))
+    elif focus is not None and focus.other >= 0:
         other = values(history, np.array([focus.other]), q)[0]
-        width = np.maximum(np.abs(g - other), GAP_MIN * span)
-        out.append((np.minimum(g, other), 1.0 / width))
+        out.append((np.minimum(g, other), 1.0 / np.maximum(np.abs(g - other), GAP_MIN * span)))
+    position = np.flatnonzero(rows_of(state.archive.feas) == row)
     if position.size:
         for j in is_extreme(G, int(position[0])):
             weight = SUM_SHARE / span
             weight[j] = 1.0 / span[j]
             out.append((np.where(np.arange(q) == j, g - span, g), weight))
-    out.append((g, 1.0 / span))
-    return out
+    return out or [(g, 1.0 / span)]
 
 
 def _nearest(history: History, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:

@@ -15,6 +15,7 @@ from dfoattack.multi.archive import Archive, Element, front_values, ranges, rows
 from dfoattack.multi.state import Focus, MultiSetup, MultiState
 
 FRAME_SHARE = 0.1  # of the largest frame: smaller ones wait
+DIRECTIONS = 64  # an objective: directions among which the emptiest is looked for, with three and four objectives
 FOLLOW_MAX = 5  # iterations in a row that go on from the point just found
 
 
@@ -62,31 +63,68 @@ def gaps(G: FloatArray) -> tuple[FloatArray, IntArray]:
     return size, near[:, ::-1]
 
 
-def chosen(setup: MultiSetup, state: MultiState) -> Focus | None:
-    """The centre of the next iteration, None when every frame of the archive is at its end."""
+def chosen(setup: MultiSetup, state: MultiState, rng: np.random.Generator) -> Focus | None:
+    """The centre of the next iteration, None when every frame of the archive is at its end.
+
+    Draws DIRECTIONS * q exponentials with three and four objectives, nothing with two.
+    """
     archive, history, q = state.archive, state.history, setup.q
+    draws = rng.standard_exponential((DIRECTIONS * q, q)) if q > 2 else np.empty((0, q))
     follow = archive.find(state.follow) if 0 <= state.follow and state.streak <= FOLLOW_MAX else None
     if not archive.feas:
         return _without_feasible(archive, history, follow)
+    index = eligible(archive.feas)
     G = front_values(history, archive, q)
     span = ranges(G)
-    size, near = gaps(G / span)
-    index = eligible(archive.feas)
     if follow is not None and not follow.done and follow in archive.feas:
-        i = archive.feas.index(follow)
-    elif index:
-        i = index[int(np.argmax(size[index]))]
-        follow = None
-    else:
+        i, other, aim = archive.feas.index(follow), -1, None
+    elif not index:
         return None
+    elif q == 2 or len(archive.feas) == 1:
+        size, near = gaps(G / span)
+        i = index[int(np.argmax(size[index]))]
+        other, aim, follow = archive.feas[int(near[i, 0])].row if near.shape[1] else -1, None, None
+    else:
+        i, second, aim = emptiest((G - G.min(axis=0)) / span, index, draws)
+        other, follow = archive.feas[second].row, None
     primary = archive.feas[i].row
-    other = archive.feas[int(near[i, 0])].row if near.shape[1] else -1
-    second = _second(archive, history, q, G[i])
-    if second >= 0:
-        ahead = (G[i] - values(history, np.array([second]), q)[0]) / span
+    infeasible = _second(archive, history, q, G[i])
+    if infeasible >= 0:
+        ahead = (G[i] - values(history, np.array([infeasible]), q)[0]) / span
         if np.all(ahead > setup.base.options.infeasible_margin):
-            primary, second = second, primary
-    return Focus(primary, other, second, follow is not None)
+            primary, infeasible = infeasible, primary
+    return Focus(primary, other, aim, infeasible, follow is not None)
+
+
+def emptiest(G: FloatArray, index: list[int], draws: FloatArray) -> tuple[int, int, FloatArray]:
+    """Of many directions from the ideal point that with the largest angle to all members.
+
+    Parameters
+    ----------
+    G : float64 (N, q)          objectives above the ideal point, scaled, N >= 2
+    index : list of int         rows that may be the centre
+    draws : float64 (k, q)      > 0, the directions up to their lengths
+
+    Returns
+    -------
+    (i, j, aim)                 the row nearest to that direction, which is in `index`; the next nearest; weights (q,), their sum 1
+    """
+    aims = draws / draws.sum(axis=1)[:, None]
+    length = np.sqrt((G**2).sum(axis=1))
+    U = G / np.where(length > 0.0, length, 1.0)[:, None]
+    cosine = (aims / np.sqrt((aims**2).sum(axis=1))[:, None]) @ U.T
+    nearest = np.argmax(cosine, axis=1)
+    allowed = np.isin(nearest, index)
+    if not allowed.any():
+        restricted = cosine[:, index]
+        best = int(np.argmin(restricted.max(axis=1)))
+        i = index[int(np.argmax(restricted[best]))]
+    else:
+        best = int(np.argmin(np.where(allowed, cosine.max(axis=1), np.inf)))
+        i = int(nearest[best])
+    rest = cosine[best].copy()
+    rest[i] = -np.inf
+    return i, int(np.argmax(rest)), aims[best]
 
 
 def _without_feasible(archive: Archive, history: History, follow: Element | None) -> Focus | None:

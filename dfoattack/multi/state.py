@@ -62,11 +62,13 @@ class Focus:
     row : int           the poll centre
     other : int         the member on the other side of the gap beside it, -1 if there is none
     second : int        the secondary poll centre (feasible beside an infeasible one, or the other way round), -1 if there is none
+    aim : float64 (q,) or None      with three and four objectives: weights > 0 of the direction from the ideal point that is emptiest
     follows : bool      the centre was chosen because the last iteration moved there
     """
 
     row: int
     other: int = -1
+    aim: FloatArray | None = None
     second: int = -1
     follows: bool = False
 

@@ -123,7 +123,7 @@ class FrontSchedule:
         return (START, SINGLE, *(step.name for step in self.steps))
 
 
-def schedule(model: FrontStep) -> FrontSchedule:
-    """The steps in order; `model` is the model search, a module of its own."""
-    steps = (Borrowed(Speculative()), Bridge(), model, Borrowed(Poll()), Completion(), Borrowed(Covering()))
-    return FrontSchedule(steps)
+def schedule(descent: FrontStep, model: FrontStep) -> FrontSchedule:
+    """The steps in order; `descent` and `model` are the model searches, a module of their own."""
+    poll, covering = (Borrowed(Poll()), Completion()), Borrowed(Covering())
+    return FrontSchedule((Borrowed(Speculative()), descent, model, Bridge(), *poll, covering))

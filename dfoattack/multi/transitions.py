@@ -35,7 +35,7 @@ from dfoattack.multi.archive import (
     values,
     with_threshold,
 )
-from dfoattack.multi.model import FrontModel
+from dfoattack.multi.model import Descent, FrontModel
 from dfoattack.multi.problem import MultiProblem
 from dfoattack.multi.selection import chosen, frame
 from dfoattack.multi.state import Focus, MultiSetup, MultiState, constraint_part
@@ -61,7 +61,7 @@ class Steps:
 
     @classmethod
     def default(cls, options: Options) -> Steps:
-        return cls(schedule(FrontModel()), legs.schedule(options))
+        return cls(schedule(Descent(), FrontModel()), legs.schedule(options))
 
 
 def make_setup(problem: MultiProblem, options: Options, budget: float | None) -> MultiSetup:
@@ -393,18 +393,18 @@ def _verdict(
 
 def _begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
     """Choose the centre; where every frame is at its end, the covering quota decides whether the run has converged."""
-    focus = chosen(setup, state)
+    rng = state.rng.generator()
+    focus = chosen(setup, state, rng)
     if focus is None:
         if not state.archive.feas and not state.archive.inf:
             return evolve(state, stop=_at_end(setup, state))
         if state.cover.since >= setup.base.quota:
             return evolve(state, stop=_at_end(setup, state))
-        rng = state.rng.generator()
         pool = state.archive.feas or state.archive.inf
         focus = Focus(pool[int(rng.integers(len(pool)))].row)
-        state = evolve(state, rng=RngState.of(rng))
     return evolve(
         state,
+        rng=RngState.of(rng),
         focus=focus,
         iteration=state.iteration + 1,
         stage=0,
