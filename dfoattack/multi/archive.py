@@ -19,6 +19,13 @@ from dfoattack.mesh import Mesh
 INFEASIBLE_MAX = 64  # infeasible points kept, those with the least violation
 
 
+def frame(mesh: Mesh) -> float:
+    """Largest frame size in units of the first one: of the continuous variables, of all where none is continuous."""
+    if np.any(mesh.granularity == 0.0):
+        return mesh.size
+    return float(np.max(mesh.frame_size / mesh.scale, initial=0.0))
+
+
 @dataclass(frozen=True)
 class Element:
     """A point of the archive.
@@ -27,6 +34,7 @@ class Element:
     ----------
     row : int                       its history row
     mesh : Mesh                     its own mesh and frame
+    frame : float                   `frame(mesh)`, kept because it is asked for so often
     move : float64 (n,) or None     the displacement that led to it; orders its polls and feeds the speculative step
     polled : float                  smallest frame size (units of the first) at which a complete poll round it found nothing better; inf: none
     checked : bool                  the model search has looked for a point that dominates it
@@ -35,10 +43,16 @@ class Element:
 
     row: int
     mesh: Mesh
+    frame: float
     move: FloatArray | None = None
     polled: float = math.inf
     checked: bool = False
     done: bool = False
+
+    def refined(self, x: FloatArray) -> Element:
+        """One notch smaller; x (n,) is the point itself."""
+        mesh = self.mesh.refined(x)
+        return evolve(self, mesh=mesh, frame=frame(mesh))
 
 
 @dataclass(frozen=True)
@@ -188,7 +202,8 @@ def added(
 def _born(history: History, row: int, mesh: Mesh, origin: FloatArray, span: FloatArray, grow: bool) -> Element:
     x = history.X[row].copy()
     move = x - origin
-    return Element(row, mesh.enlarged(move, x, span) if grow else mesh.moved(x), move if move.any() else None)
+    own = mesh.enlarged(move, x, span) if grow else mesh.moved(x)
+    return Element(row, own, frame(own), move if move.any() else None)
 
 
 def with_threshold(archive: Archive, history: History, h_centre: float, fell: bool) -> Archive:

@@ -34,6 +34,7 @@ TRUST = 2.0  # minimisers are sought within so many frame sizes
 COLUMNS_MAX = 30  # constraint columns modelled
 SUM_SHARE = 1e-2  # of the sum of all terms, added to the largest one: keeps minimisers off the weakly efficient points
 PROMISE = 0.1  # of a member's distance to its neighbours: predicted progress worth an evaluation
+FRAME_BLIND = 0.05  # of the first frame: where models fail in smaller ones, no further look is taken
 LOOKS = 4  # members looked at without an evaluation in one iteration
 GAP_MIN = 1e-3  # of an objective's range: smallest width of a gap used as a weight
 
@@ -71,10 +72,16 @@ class Descent(FrontStep):
         return Proposal.nothing(n, Looked(np.array(looked, dtype=np.int64)))
 
     def update(self, setup: MultiSetup, state: MultiState, element: Element, outcome: Outcome) -> MultiState:
-        archive = state.archive
-        for row in [] if outcome.memo is None else outcome.memo.rows.tolist():
+        archive, tried = state.archive, outcome.last > outcome.first
+        rows = [] if outcome.memo is None else outcome.memo.rows.tolist()
+        for row in rows:
             member = archive.find(row)
-            if member is not None:
+            if member is None:
+                continue
+            if tried and row == rows[-1] and outcome.success < 2 and member.frame > FRAME_BLIND:
+                # The models promised what was not there: look again, closer, when its turn comes.
+                archive = archive.replaced(member.refined(state.history.X[row].copy()))
+            else:
                 archive = archive.replaced(evolve(member, checked=True))
         return evolve(state, archive=archive)
 
@@ -91,6 +98,7 @@ class FrontModel(FrontStep):
 
     name = "model"
     enlarges = True
+    refines = True
     greedy = True
 
     def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:

@@ -15,7 +15,6 @@ from dfoattack.errors import OptionError
 from dfoattack.kernels import hypervolume as kernels
 from dfoattack.multi.archive import rows_of, values
 from dfoattack.multi.problem import MultiProblem
-from dfoattack.multi.selection import frame
 from dfoattack.multi.state import MultiSetup, MultiState, constraint_part
 from dfoattack.reasons import StopReason
 
@@ -244,7 +243,7 @@ def build_result(
         fun_infeasible=fun[inf].copy() if inf >= 0 else np.full(q, np.nan),
         maxcv_infeasible=float(records.maxcv[inf]) if inf >= 0 else math.nan,
         certificate=FrontCertificate(
-            np.array([frame(e.mesh) for e in elements]),
+            np.array([e.frame for e in elements]),
             np.array([e.polled for e in elements]),
             np.array([e.done for e in elements], dtype=bool),
         ),

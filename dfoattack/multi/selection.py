@@ -10,7 +10,6 @@ import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack.cache import History
-from dfoattack.mesh import Mesh
 from dfoattack.multi.archive import Archive, Element, front_values, ranges, rows_of, values
 from dfoattack.multi.state import Focus, MultiSetup, MultiState
 
@@ -19,16 +18,9 @@ DIRECTIONS = 64  # an objective: directions among which the emptiest is looked f
 FOLLOW_MAX = 5  # iterations in a row that go on from the point just found
 
 
-def frame(mesh: Mesh) -> float:
-    """Largest frame size in units of the first one: of the continuous variables, of all where none is continuous."""
-    if np.any(mesh.granularity == 0.0):
-        return mesh.size
-    return float(np.max(mesh.frame_size / mesh.scale, initial=0.0))
-
-
 def eligible(elements: tuple[Element, ...]) -> list[int]:
     """Indices of the elements that may be a centre."""
-    frames = np.array([-1.0 if e.done else frame(e.mesh) for e in elements])
+    frames = np.array([-1.0 if e.done else e.frame for e in elements])
     if not (frames >= 0.0).any():
         return []
     return np.flatnonzero(frames >= FRAME_SHARE * frames.max()).tolist()
@@ -82,7 +74,8 @@ def chosen(setup: MultiSetup, state: MultiState, rng: np.random.Generator) -> Fo
         return None
     elif q == 2 or len(archive.feas) == 1:
         size, near = gaps(G / span)
-        i = index[int(np.argmax(size[index]))]
+        patience = np.array([min(1.0, archive.feas[j].frame) for j in index])
+        i = index[int(np.argmax(size[index] * patience))]
         other, aim, follow = archive.feas[int(near[i, 0])].row if near.shape[1] else -1, None, None
     else:
         i, second, aim = emptiest((G - G.min(axis=0)) / span, index, draws)

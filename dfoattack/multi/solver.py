@@ -18,7 +18,6 @@ from dfoattack.evaluator import Evaluator, Journal
 from dfoattack.multi.archive import front_values, rows_of
 from dfoattack.multi.problem import MultiProblem
 from dfoattack.multi.result import FrontResult, build_result, checked_reference
-from dfoattack.multi.selection import frame
 from dfoattack.multi.state import MultiState
 from dfoattack.multi.steps import SINGLE, START
 from dfoattack.multi.transitions import Steps, ask, improves, initial_state, make_setup, tell
@@ -224,7 +223,7 @@ class MultiSolver:
             X=X,
             F=front_values(history, state.archive, self.problem.q) * self.problem.signs + 0.0,
             maxcv=maxcv,
-            frame_size=max((frame(e.mesh) for e in elements), default=math.nan),
+            frame_size=max((e.frame for e in elements), default=math.nan),
             seconds=seconds,
         )
 

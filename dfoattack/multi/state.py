@@ -95,6 +95,8 @@ class MultiState:
     success : int                   best verdict of this iteration so far, see `archive.Verdict`
     h_fell : bool                   a smaller violation than that of the infeasible centre was found in this iteration
     refine : bool                   an off-mesh point entered by too little: the iteration refines
+    weak : bool                     the models were wrong, or the front was extended by chance only (poll, covering): the centre refines all
+                                    the same
     kept : float64 or None          integer poll directions that failed and still lack their completion
     polled : bool                   a complete poll of this iteration was evaluated
     follow : int                    row of the point the last iteration moved to, -1 if it did not
@@ -120,6 +122,7 @@ class MultiState:
     success: int = 0
     h_fell: bool = False
     refine: bool = False
+    weak: bool = False
     kept: FloatArray | None = None
     polled: bool = False
     follow: int = -1

@@ -55,11 +55,13 @@ class FrontStep:
     ----------
     name : str
     enlarges : bool     points of this step that dominate a member enlarge the frame they inherit
+    refines : bool      where its points do not enter the front, the centre refines whatever the steps behind it find
     greedy : bool       an opportunistic block ends with any point that enters the front; else with one that dominates a member
     """
 
     name: str = ""
     enlarges: bool = False
+    refines: bool = False
     greedy: bool = False
 
     def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:

@@ -4,7 +4,8 @@ A run has three parts: start points and a small design; one single-objective leg
 the centre beside the largest gap, speculative step, bridge, model search, poll, completion, covering, until a step changes the archive.
 
 Success, after Bigeon, Le Digabel & Salomon (2021) and Custodio, Madeira, Vaz & Vicente (2011): a point that dominates a member enlarges
-the frame it inherits, one that only extends the front keeps it, an iteration without either refines the centre's frame.
+the frame it inherits, one that only extends the front keeps it. The centre's frame is refined unless something dominates a member or the
+gap was filled on purpose (model search, bridge).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from dfoattack.multi.archive import (
 )
 from dfoattack.multi.model import Descent, FrontModel
 from dfoattack.multi.problem import MultiProblem
-from dfoattack.multi.selection import chosen, frame
+from dfoattack.multi.selection import chosen
 from dfoattack.multi.state import Focus, MultiSetup, MultiState, constraint_part
 from dfoattack.multi.steps import SINGLE, START, FrontSchedule, schedule
 from dfoattack.options import Options
@@ -49,6 +50,7 @@ from dfoattack.trials import OK, Evaluations, Trials
 EXTREMES_SHARE = 0.3  # of the budget for all single-objective legs together
 LEG_POINTS = 30  # evaluations a variable of a leg, where there is no budget
 OFF_MESH_SUFFICIENT = 1e-4  # progress / min(1, frame)^2 that makes an off-mesh point a success
+FRAME_LARGEST = 2.0  # of the first frame: on a front large frames make members wait for each other and models blur
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
 
 
@@ -329,7 +331,7 @@ def _entered(
     if state.scale is None:
         return state, np.zeros(state.history.size - first, dtype=np.int64)
     mesh = mesh or _first_mesh(setup, state.history.X[first], state.scale)
-    span = setup.base.upper - setup.base.lower
+    span = np.minimum(setup.base.upper - setup.base.lower, FRAME_LARGEST * state.scale)
     archive, types = added(state.archive, state.history, setup.q, first, mesh, origins, span, grow)
     return evolve(state, archive=archive), types
 
@@ -341,7 +343,7 @@ def _tell_step(
     on_mesh = pending.trials.on_mesh[run]
     G = front_values(state.history, state.archive, setup.q)
     after, types = _entered(setup, state, first, pending.origins[run], element.mesh, step.enlarges)
-    verdict = _verdict(setup, after, G, types, on_mesh, first, frame(element.mesh))
+    verdict = _verdict(setup, after, G, types, on_mesh, first, element.frame)
     outcome = Outcome(pending.memo, first, after.history.size, verdict.best, verdict.row)
     if verdict.row >= 0:
         after = evolve(after, cover=evolve(after.cover, since=0))
@@ -353,6 +355,7 @@ def _tell_step(
         after,
         success=max(state.success, verdict.best),
         refine=state.refine or verdict.small,
+        weak=state.weak or (verdict.best == 1 and not step.greedy) or (verdict.best == 0 and step.refines),
         h_fell=state.h_fell or fell,
         follow=verdict.row if verdict.best == 2 and step.enlarges else state.follow,
     )
@@ -411,6 +414,7 @@ def _begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
         success=0,
         h_fell=False,
         refine=False,
+        weak=False,
         kept=None,
         polled=False,
         follow=-1,
@@ -424,7 +428,7 @@ def _end_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
     assert focus is not None
     h = float(state.history.H[row]) if row >= 0 else math.inf
     archive = state.archive
-    if not state.success:
+    if not state.success or state.weak:
         for centre in {focus.row, focus.second} - {-1}:
             element = archive.find(centre)
             if element is not None:
@@ -438,11 +442,11 @@ def _end_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
 def _refined(setup: MultiSetup, state: MultiState, element: Element, complete: bool) -> Element:
     """The element after a failed iteration: smaller frame, or done at the smallest one."""
     mesh, options = element.mesh, setup.base.options
-    polled = min(element.polled, frame(mesh)) if complete else element.polled
+    polled = min(element.polled, element.frame) if complete else element.polled
     at_end = mesh.size <= options.frame_size_min if setup.base.continuous else mesh.finest
     if at_end and not state.refine:
         return evolve(element, polled=polled, done=True)
-    return evolve(element, polled=polled, mesh=mesh.refined(state.history.X[element.row].copy()))
+    return evolve(element.refined(state.history.X[element.row].copy()), polled=polled, checked=False)
 
 
 def _at_end(setup: MultiSetup, state: MultiState) -> StopReason:
