@@ -16,7 +16,7 @@ from dfoattack._values import evolve
 from dfoattack.cache import History
 from dfoattack.mesh import Mesh
 
-INFEASIBLE_MAX = 64  # infeasible points kept, those with the least violation
+INFEASIBLE_MAX = 200  # infeasible points kept, those with the least violation
 
 
 def frame(mesh: Mesh) -> float:
@@ -206,16 +206,12 @@ def _born(history: History, row: int, mesh: Mesh, origin: FloatArray, span: Floa
     return Element(row, own, frame(own), move if move.any() else None)
 
 
-def with_threshold(archive: Archive, history: History, h_centre: float, fell: bool) -> Archive:
-    """h_max at the end of an iteration, never larger than before.
+def with_threshold(archive: Archive, history: History) -> Archive:
+    """h_max at the end of an iteration: the largest violation left among the infeasible elements, never larger than before.
 
-    `h_centre` is the violation of the infeasible centre when the iteration began. Where a smaller one was found (`fell`) the threshold
-    goes below it, to the largest violation left; otherwise to that of the most infeasible element.
+    Milder than the rule for one objective, which goes below the violation of the centre: on a front the way between two feasible pieces
+    may lead through points less feasible than those beside either of them.
     """
-    if not archive.inf or not math.isfinite(h_centre):
+    if not archive.inf:
         return archive
-    H = history.H[rows_of(archive.inf)]
-    below = H[h_centre > H]
-    h_max = float(below.max()) if fell and below.size else float(H.max())
-    h_max = min(h_max, archive.h_max)
-    return evolve(archive, h_max=h_max, inf=tuple(e for e, h in zip(archive.inf, H, strict=True) if h <= h_max))
+    return evolve(archive, h_max=min(archive.h_max, float(history.H[rows_of(archive.inf)].max())))

@@ -168,7 +168,10 @@ def _local(setup: MultiSetup, state: MultiState, element: Element) -> Local | No
 def _subproblems(setup: MultiSetup, state: MultiState, row: int) -> list[tuple[FloatArray, FloatArray]]:
     """Ideal points and weights (q,) of the functions max_j w_j (f_j - z_j) to be minimised, in order of promise."""
     history, q, focus = state.history, setup.q, state.focus
-    g = values(history, np.array([row]), q)[0]
+    side = (
+        focus.second if focus is not None and focus.second >= 0 and history.H[row] > 0.0 else row
+    )  # the gap's feasible side
+    g = values(history, np.array([side]), q)[0]
     G = front_values(history, state.archive, q)
     span = ranges(G)
     out: list[tuple[FloatArray, FloatArray]] = []

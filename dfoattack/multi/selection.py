@@ -81,10 +81,14 @@ def chosen(setup: MultiSetup, state: MultiState, rng: np.random.Generator) -> Fo
         i, second, aim = emptiest((G - G.min(axis=0)) / span, index, draws)
         other, follow = archive.feas[second].row, None
     primary = archive.feas[i].row
-    infeasible = _second(archive, history, q, G[i])
-    if infeasible >= 0:
-        ahead = (G[i] - values(history, np.array([infeasible]), q)[0]) / span
-        if np.all(ahead > setup.base.options.infeasible_margin):
+    corner = G[i] if other < 0 else np.maximum(G[i], values(history, np.array([other]), q)[0])
+    beside = _second(archive, history, q, corner)
+    infeasible = -1 if beside is None else beside.row
+    if beside is not None:
+        g = values(history, np.array([infeasible]), q)[0]
+        ahead = np.all((G[i] - g) / span > setup.base.options.infeasible_margin)
+        within = other >= 0 and np.all(g < corner) and beside.frame >= archive.feas[i].frame
+        if ahead or within:
             primary, infeasible = infeasible, primary
     return Focus(primary, other, aim, infeasible, follow is not None)
 
@@ -130,15 +134,15 @@ def _without_feasible(archive: Archive, history: History, follow: Element | None
     return Focus(archive.inf[index[int(np.argmin(H[index]))]].row)
 
 
-def _second(archive: Archive, history: History, q: int, g: FloatArray) -> int:
-    """The infeasible element to poll beside a feasible centre with objectives g (q,): of those as good as it in every objective the
-    least infeasible, else the least infeasible of all; -1 if there is none."""
+def _second(archive: Archive, history: History, q: int, corner: FloatArray) -> Element | None:
+    """The infeasible element to poll beside a feasible centre: of those better than `corner` (q,), the worst values on the sides of the
+    gap, the least infeasible, else the least infeasible of all."""
     index = eligible(archive.inf)
     if not index:
-        return -1
+        return None
     rows = rows_of(archive.inf)[index]
-    better = np.all(values(history, rows, q) <= g, axis=1)
-    return int(rows[np.lexsort((history.H[rows], ~better))[0]])
+    better = np.all(values(history, rows, q) < corner, axis=1)
+    return archive.inf[index[int(np.lexsort((history.H[rows], ~better))[0])]]
 
 
 def is_extreme(G: FloatArray, i: int) -> list[int]:

@@ -93,7 +93,6 @@ class MultiState:
     cover : CoverState              pool of the covering step, shared by all centres
     iteration, stage : int          where the loop is; stage counts through the schedule
     success : int                   best verdict of this iteration so far, see `archive.Verdict`
-    h_fell : bool                   a smaller violation than that of the infeasible centre was found in this iteration
     refine : bool                   an off-mesh point entered by too little: the iteration refines
     weak : bool                     the models were wrong, or the front was extended by chance only (poll, covering): the centre refines all
                                     the same
@@ -120,7 +119,6 @@ class MultiState:
     iteration: int = 0
     stage: int = 0
     success: int = 0
-    h_fell: bool = False
     refine: bool = False
     weak: bool = False
     kept: FloatArray | None = None

@@ -21,6 +21,7 @@ from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.speculative import Speculative
 
 START, SINGLE = "start", "single"
+BLEND = (-0.5, 1.5)  # range of the shares of a blend: 0 is the centre, 1 its neighbour
 
 
 def seen_from(setup: MultiSetup, state: MultiState, element: Element, floored: bool = False) -> SolverState:
@@ -98,18 +99,25 @@ class Completion(Borrowed):
 
 
 class Bridge(FrontStep):
-    """The middle between the centre and its neighbour across the gap: where the efficient points form a smooth piece it lies near them."""
+    """Points between the centre and its neighbour across the gap: their middle, and a blend of the two, coordinate by coordinate.
+
+    Where the efficient points form a smooth piece the middle lies near them; the blend reaches across where they do not, also beyond the
+    two, and moves only the coordinates in which they differ. Draws n uniforms.
+    """
 
     name = "bridge"
     greedy = True
 
     def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
         focus, base = state.focus, setup.base
+        share = BLEND[0] + (BLEND[1] - BLEND[0]) * rng.random(setup.n)
         if focus is None or focus.other < 0 or element.done:
             return Proposal.nothing(setup.n)
         x, y = state.history.X[element.row], state.history.X[focus.other]
-        X = np.empty((1, setup.n))
-        kernels.snap(0.5 * (x + y)[None, :], base.lower, base.upper, base.granularity, base.inverse, X)
+        X = np.empty((2, setup.n))
+        kernels.snap(
+            np.vstack([0.5 * (x + y), x + share * (y - x)]), base.lower, base.upper, base.granularity, base.inverse, X
+        )
         return Proposal.around(X, x, False)
 
 

@@ -347,30 +347,18 @@ def _tell_step(
     outcome = Outcome(pending.memo, first, after.history.size, verdict.best, verdict.row)
     if verdict.row >= 0:
         after = evolve(after, cover=evolve(after.cover, since=0))
-    h = state.history.H[_infeasible_centre(state)] if _infeasible_centre(state) >= 0 else math.inf
-    inserted = [e.row for e in after.archive.inf if e.row >= first]
-    fell = any(after.history.H[row] < h for row in inserted)
     after = step.update(setup, after, element, outcome)
     after = evolve(
         after,
         success=max(state.success, verdict.best),
         refine=state.refine or verdict.small,
         weak=state.weak or (verdict.best == 1 and not step.greedy) or (verdict.best == 0 and step.refines),
-        h_fell=state.h_fell or fell,
         follow=verdict.row if verdict.best == 2 and step.enlarges else state.follow,
     )
     return evolve(
         after,
         stage=len(steps.front.steps) if verdict.best or after.archive.find(element.row) is None else state.stage + 1,
     )
-
-
-def _infeasible_centre(state: MultiState) -> int:
-    """Row of the infeasible one of the two poll centres, -1 if there is none."""
-    focus = state.focus
-    if focus is None:
-        return -1
-    return next((row for row in (focus.row, focus.second) if row >= 0 and state.history.H[row] > 0.0), -1)
 
 
 def _verdict(
@@ -412,7 +400,6 @@ def _begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
         iteration=state.iteration + 1,
         stage=0,
         success=0,
-        h_fell=False,
         refine=False,
         weak=False,
         kept=None,
@@ -424,18 +411,17 @@ def _begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
 
 def _end_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
     """Frame of the centre, threshold of the barrier, and whether the next iteration follows the last move."""
-    focus, row = state.focus, _infeasible_centre(state)
+    focus, archive = state.focus, state.archive
     assert focus is not None
-    h = float(state.history.H[row]) if row >= 0 else math.inf
-    archive = state.archive
     if not state.success or state.weak:
-        for centre in {focus.row, focus.second} - {-1}:
-            element = archive.find(centre)
-            if element is not None:
+        # A feasible member that only stands beside an infeasible centre was hardly polled: it keeps its frame.
+        for centre in (focus.row, focus.second):
+            element = archive.find(centre) if centre >= 0 else None
+            if element is not None and (centre == focus.row or state.history.H[centre] > 0.0):
                 archive = archive.replaced(
                     _refined(setup, state, element, complete=centre == focus.row and state.polled)
                 )
-    archive = with_threshold(archive, state.history, h, state.h_fell)
+    archive = with_threshold(archive, state.history)
     return evolve(state, archive=archive, focus=None)
 
 
