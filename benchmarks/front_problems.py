@@ -186,7 +186,7 @@ def _tnk_front(reference: tuple[float, ...]) -> float:
     return _curve(_tnk, X[_tnk_constraints(X)[:, 1] <= 0.0], reference)
 
 
-KURSAWE_VOLUME = math.nan  # filled below
+KURSAWE_VOLUME = 37.313  # best known: all points of an NSGA-II run of 25000 evaluations (population 200) and one of ours of 1500 together
 
 
 def _table() -> tuple[FrontProblem, ...]:

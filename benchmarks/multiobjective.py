@@ -14,6 +14,8 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,6 +99,11 @@ def measured(problem: FrontProblem, solver: str, budgets: Sequence[int], seed: i
     return Run(tuple(shares), seconds)
 
 
+def _task(task: tuple[str, str, tuple[int, ...], int]) -> list[Run]:
+    name, solver, budgets, seeds = task
+    return [measured(PROBLEMS[name], solver, budgets, seed) for seed in range(seeds)]
+
+
 def table(runs: dict[tuple[str, str], list[Run]], names: Sequence[str], budgets: Sequence[int], rival: str) -> str:
     """The Markdown table: medians (and the worst seed) of the shares, in per cent."""
     solvers = ["dfoattack", *([rival] if rival else [])]
@@ -128,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS), choices=list(PROBLEMS))
     parser.add_argument("--budgets", nargs="*", type=int, default=[500, 1000, 2000])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=None, help="Markdown file to be written")
     arguments = parser.parse_args(argv)
     solvers = ["dfoattack"]
@@ -137,13 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError:
         print("pymoo is not installed; only dfoattack is measured.", file=sys.stderr)
     runs: dict[tuple[str, str], list[Run]] = {}
-    for name in arguments.problems:
-        for solver in solvers:
-            found = [measured(PROBLEMS[name], solver, arguments.budgets, seed) for seed in range(arguments.seeds)]
+    tasks = [
+        (name, solver, tuple(arguments.budgets), arguments.seeds) for name in arguments.problems for solver in solvers
+    ]
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        for (name, solver, budgets, _), found in zip(tasks, pool.map(_task, tasks), strict=True):
             runs[name, solver] = found
-            medians = " ".join(
-                f"{100 * np.median([r.shares[i] for r in found]):6.1f}" for i in range(len(arguments.budgets))
-            )
+            medians = " ".join(f"{100 * np.median([r.shares[i] for r in found]):6.1f}" for i in range(len(budgets)))
             print(f"{name:14s} {solver:10s} {medians}   {sum(r.seconds for r in found):.1f} s", flush=True)
     rival = _best_rival(runs, arguments.problems)
     text = table(runs, arguments.problems, arguments.budgets, rival)
