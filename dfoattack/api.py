@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from dfoattack import __version__
 from dfoattack._validation import check_seed
-from dfoattack.errors import EvaluationError, OptionError
+from dfoattack.errors import EvaluationError, OptionError, StoreError
 from dfoattack.evaluator import Evaluator
 from dfoattack.options import Options
 from dfoattack.problem import Problem
@@ -156,6 +156,10 @@ def resume(
     """
     with RunFile.open(path) as run:
         meta = run.meta()
+        if meta.get("kind") == "front":
+            raise StoreError(
+                f"The run file {str(path)!r} belongs to a run with several objectives. Use `resume_multi`."
+            )
         stored = Options.from_dict(meta["options"]) if options is None else Options.make(options)
         seed, first, target = int(meta["seed"]), meta["budget"], meta["f_target"]
         limit = check_time(meta["max_time"] if max_time is None else max_time)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -140,6 +142,10 @@ class FrontResult:
     def hypervolume_at(self, reference: npt.ArrayLike) -> float:
         """Volume dominated by F within another reference point (q,), user's senses. Raises `OptionError` for another shape or NaN."""
         return hypervolume(self.F, reference, self.sense)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture of the front (2 or 3 objectives) to a PNG, PDF or SVG file; see `dfoattack.multi.plots`."""
+        importlib.import_module("dfoattack.multi.plots").save_front(path, self)
 
     def __str__(self) -> str:
         rows = [("message", self.message), ("success", str(self.success)), ("front", f"{len(self)} points")]
