@@ -21,6 +21,8 @@ from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.speculative import Speculative
 
 START, SINGLE = "start", "single"
+JUMP_EVERY = 8  # iterations after which a jump goes first
+JUMP_ELSEWHERE = 0.05  # odds of a coordinate in which they agree, beside one in which they differ most
 BLEND = (-0.5, 1.5)  # range of the shares of a blend: 0 is the centre, 1 its neighbour
 
 
@@ -99,10 +101,11 @@ class Completion(Borrowed):
 
 
 class Bridge(FrontStep):
-    """Points between the centre and its neighbour across the gap: their middle, and a blend of the two, coordinate by coordinate.
+    """Points across the gap: the middle of the centre and its neighbour, a blend of the two coordinate by coordinate, and a jump.
 
     Where the efficient points form a smooth piece the middle lies near them; the blend reaches across where they do not, also beyond the
-    two, and moves only the coordinates in which they differ. Draws n uniforms.
+    two, and moves only the coordinates in which they differ. The jump puts one coordinate of the centre anywhere in its range: pieces of a
+    front that no path of efficient points connects are found that way. Draws n + 2 uniforms.
     """
 
     name = "bridge"
@@ -110,14 +113,22 @@ class Bridge(FrontStep):
 
     def propose(self, setup: MultiSetup, state: MultiState, element: Element, rng: np.random.Generator) -> Proposal:
         focus, base = state.focus, setup.base
-        share = BLEND[0] + (BLEND[1] - BLEND[0]) * rng.random(setup.n)
+        draws = rng.random(setup.n + 2)
         if focus is None or focus.other < 0 or element.done:
             return Proposal.nothing(setup.n)
         x, y = state.history.X[element.row], state.history.X[focus.other]
-        X = np.empty((2, setup.n))
-        kernels.snap(
-            np.vstack([0.5 * (x + y), x + share * (y - x)]), base.lower, base.upper, base.granularity, base.inverse, X
-        )
+        share = BLEND[0] + (BLEND[1] - BLEND[0]) * draws[:-2]
+        # Mostly a coordinate in which the two differ: along the others the front is likely to be at its best.
+        differ = np.abs(x - y) / element.mesh.scale
+        odds = np.cumsum(differ + JUMP_ELSEWHERE * differ.max(initial=0.0) + 1e-300)
+        jump, j = x.copy(), min(int(np.searchsorted(odds, draws[-2] * odds[-1])), setup.n - 1)
+        span = base.upper[j] - base.lower[j]
+        jump[j] = base.lower[j] + draws[-1] * span if np.isfinite(span) else 0.5 * (x[j] + y[j])
+        X = np.empty((3, setup.n))
+        raw = np.vstack([0.5 * (x + y), x + share * (y - x), jump])
+        if state.iteration % JUMP_EVERY == 0:  # also while gaps are filled easily: what lies beyond the ends is no gap
+            raw = raw[::-1]
+        kernels.snap(raw, base.lower, base.upper, base.granularity, base.inverse, X)
         return Proposal.around(X, x, False)
 
 
