@@ -34,12 +34,11 @@ from dfoattack.multi.archive import (
     front_values,
     progress,
     values,
-    with_threshold,
 )
+from dfoattack.multi.iteration import at_end, begin_iteration, end_iteration
 from dfoattack.multi.model import Descent, FrontModel
 from dfoattack.multi.problem import MultiProblem
-from dfoattack.multi.selection import chosen
-from dfoattack.multi.state import Focus, MultiSetup, MultiState, constraint_part
+from dfoattack.multi.state import MultiSetup, MultiState, constraint_part
 from dfoattack.multi.steps import SINGLE, START, FrontSchedule, schedule
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
@@ -123,11 +122,11 @@ def ask(setup: MultiSetup, steps: Steps, state: MultiState, rng: np.random.Gener
             seed = int(state.rng.fill(rng).integers(2**63))
             state = legs.begun(setup, steps.inner, evolve(state, rng=RngState.of(rng)), seed, rng)
         elif state.focus is None:
-            state = _begin_iteration(setup, state)
+            state = begin_iteration(setup, state)
             if state.iteration - first > EMPTY_ITERATIONS_MAX:
-                state = evolve(state, stop=_at_end(setup, state))
+                state = evolve(state, stop=at_end(setup, state))
         elif state.stage >= len(steps.front.steps):
-            state = _end_iteration(setup, state)
+            state = end_iteration(setup, state)
         else:
             state, trials = _ask_step(setup, steps, state, rng)
             if len(trials):
@@ -377,66 +376,6 @@ def _verdict(
         if types[i] > best or (types[i] == best and best == 2 and state.archive.find(r) is not None):
             best, row = int(types[i]), r
     return Verdict(best, row, small)
-
-
-# --------------------------------------------------------------------------------------------------------------- iteration
-
-
-def _begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
-    """Choose the centre; where every frame is at its end, the covering quota decides whether the run has converged."""
-    rng = state.rng.generator()
-    focus = chosen(setup, state, rng)
-    if focus is None:
-        if not state.archive.feas and not state.archive.inf:
-            return evolve(state, stop=_at_end(setup, state))
-        if state.cover.since >= setup.base.quota:
-            return evolve(state, stop=_at_end(setup, state))
-        pool = state.archive.feas or state.archive.inf
-        focus = Focus(pool[int(rng.integers(len(pool)))].row)
-    return evolve(
-        state,
-        rng=RngState.of(rng),
-        focus=focus,
-        iteration=state.iteration + 1,
-        stage=0,
-        success=0,
-        refine=False,
-        weak=False,
-        kept=None,
-        polled=False,
-        follow=-1,
-        streak=state.streak + 1 if focus.follows else 0,
-    )
-
-
-def _end_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
-    """Frame of the centre, threshold of the barrier, and whether the next iteration follows the last move."""
-    focus, archive = state.focus, state.archive
-    assert focus is not None
-    if not state.success or state.weak:
-        # A feasible member that only stands beside an infeasible centre was hardly polled: it keeps its frame.
-        for centre in (focus.row, focus.second):
-            element = archive.find(centre) if centre >= 0 else None
-            if element is not None and (centre == focus.row or state.history.H[centre] > 0.0):
-                archive = archive.replaced(
-                    _refined(setup, state, element, complete=centre == focus.row and state.polled)
-                )
-    archive = with_threshold(archive, state.history)
-    return evolve(state, archive=archive, focus=None)
-
-
-def _refined(setup: MultiSetup, state: MultiState, element: Element, complete: bool) -> Element:
-    """The element after a failed iteration: smaller frame, or done at the smallest one."""
-    mesh, options = element.mesh, setup.base.options
-    polled = min(element.polled, element.frame) if complete else element.polled
-    at_end = mesh.size <= options.frame_size_min if setup.base.continuous else mesh.finest
-    if at_end and not state.refine:
-        return evolve(element, polled=polled, done=True)
-    return evolve(element.refined(state.history.X[element.row].copy()), polled=polled, checked=False)
-
-
-def _at_end(setup: MultiSetup, state: MultiState) -> StopReason:
-    return StopReason.LATTICE if state.history.size >= starts.lattice_size(setup.base) else StopReason.FRAME
 
 
 __all__ = [
