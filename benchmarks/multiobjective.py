@@ -1,6 +1,6 @@
 """Several objectives: hypervolume reached by dfoattack and by NSGA-II of pymoo at equal numbers of evaluations.
 
-    python -m benchmarks.multiobjective --budgets 500 1000 2000 --seeds 3 --out benchmarks/results/multiobjective.md
+    python -m benchmarks.multiobjective --jobs 2 --out benchmarks/results/multiobjective.md
 
 pymoo is optional (`pip install pymoo`): without it its columns stay empty. The volume of a run is that of all feasible points it evaluated
 within the budget, NSGA-II included (its final population alone would be less), as a share of that of the true front. NSGA-II's population
@@ -133,7 +133,7 @@ def _best_rival(runs: dict[tuple[str, str], list[Run]], names: Sequence[str]) ->
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.multiobjective", description=__doc__)
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS), choices=list(PROBLEMS))
-    parser.add_argument("--budgets", nargs="*", type=int, default=[500, 1000, 2000])
+    parser.add_argument("--budgets", nargs="*", type=int, default=[500, 1000])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--out", type=Path, default=None, help="Markdown file to be written")
