@@ -241,21 +241,26 @@ class Problem:
         ProblemError
             wrong shapes from objective or constraints; anything else is what the user's code raised
         """
-        k = X.shape[0]
-        if k == 0:
+        if X.shape[0] == 0:
             return np.empty(0), np.empty((0, self.p or 0))
+        f, C = self._values(X, Y, 1)
+        return f[:, 0].copy(), C  # copies, in case the user's function hands out its own buffer
+
+    def _values(self, X: FloatArray, Y: FloatArray, q: int) -> tuple[FloatArray, FloatArray]:
+        """Objectives (k, q) and constraint columns (k, p), k >= 1, as the user's functions return them; q is insisted on."""
+        k = X.shape[0]
         f = columns_of(self._objective(X, Y), k, "`objective`")
-        if f.shape[1] != 1:
+        if f.shape[1] != q:
+            wanted, shape = ("one objective", "(k,)") if q == 1 else (f"q = {q} objectives", "(k, q)")
             raise ProblemError(
                 f"`objective` returned shape {f.shape} for a block of {k} points; "
-                f"one objective expected, shape (k,), got {f.shape[1]}."
+                f"{wanted} expected, shape {shape}, got {f.shape[1]}."
             )
         parts = [columns_of(c(X, Y), k, c.label) for c in self._constraint_functions]
         widths = tuple([part.shape[1] for part in parts])
         if widths != self._widths:
             self.learn_widths(widths)
-        C = np.concatenate(parts, axis=1) if parts else np.empty((k, 0))
-        return f[:, 0].copy(), C  # copies, in case the user's function hands out its own buffer
+        return f, np.concatenate(parts, axis=1) if parts else np.empty((k, 0))
 
     # ---------------------------------------------------------------- gradients
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from dfoattack.errors import AskTellError, StoreError
 from dfoattack.evaluator import Evaluator, Journal
 from dfoattack.options import Options
 from dfoattack.problem import Problem
+from dfoattack.progress import Event
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result, build_result
 from dfoattack.state import SolverState
@@ -94,6 +96,11 @@ class Solver:
             return self.state.pending.trials.step
         steps = self.schedule.steps
         return steps[min(self.state.stage, len(steps) - 1)].name
+
+    @property
+    def iteration(self) -> int:
+        """Iterations begun so far."""
+        return self.state.iteration
 
     def ask(self) -> Trials:
         """The next trial points, X of shape (k, n) in all n variables; k = 0 once the run has ended.
@@ -207,6 +214,26 @@ class Solver:
             seed=self.seed,
             seconds=seconds or {},
             store=store,
+        )
+
+    def event(self, step: str, seconds: float) -> Event:
+        """What a callback gets after `step`, `seconds` after the run began."""
+        state, space = self.state, self.problem.space
+        row = state.best_feas if state.best_feas >= 0 else state.best_inf
+        known = row >= 0
+        history, counters = state.history.buffer, state.counters
+        return Event(
+            step=step,
+            iteration=state.iteration,
+            nfev=counters.nfev,
+            ngev=counters.ngev,
+            cost=counters.cost(self.options.gradient_cost),
+            budget=self.setup.budget,
+            x=space.expand(history.X[row : row + 1].copy())[0] if known else None,
+            fun=float(self.problem.sign * history.f[row] + 0.0) if known else math.nan,
+            maxcv=float(max(history.V[row], 0.0)) if known else math.inf,
+            frame_size=state.mesh.size if state.mesh is not None else math.nan,
+            seconds=seconds,
         )
 
     def extend(self, budget: float) -> None:

@@ -334,7 +334,13 @@ def test_ce7_the_poll_of_a_run_spans_too() -> None:
     """The points a run really asks for at one centre of the smallest frames, rounded, ordered and completed."""
     for n in (1, 2, 3, 5, 8):
         for seed in range(3):
-            options = {"covering": False, "speculative": False, "frame_size_init": 1.0, "opportunistic": False, "searches": ()}
+            options = {
+                "covering": False,
+                "speculative": False,
+                "frame_size_init": 1.0,
+                "opportunistic": False,
+                "searches": (),
+            }
             problem = free_problem(lambda y: np.where((y == 0.0).all(axis=1), 0.0, 1.0), [0.0] * n)
             solver = Solver(problem, options, budget=400, seed=seed)
             steps: dict[int, list[np.ndarray]] = {}

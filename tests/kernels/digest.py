@@ -12,7 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack.kernels import barrier, cone, covering, directions, interpolation, linear, mesh, trust_region, wrapping
+from dfoattack.kernels import (
+    barrier,
+    cone,
+    covering,
+    directions,
+    hypervolume,
+    interpolation,
+    linear,
+    mesh,
+    trust_region,
+    wrapping,
+)
 
 SIZES = (1, 2, 3, 7, 13)
 
@@ -183,6 +194,21 @@ def _trust_region(call: Record, rng: np.random.Generator, n: int) -> None:
         call(trust_region.constrained_step, c, g, H, equality, lower, upper, radius, multipliers, np.empty(n))
 
 
+def _hypervolume(call: Record, rng: np.random.Generator, q: int) -> None:
+    F = np.round(rng.random((17, q)), 1)
+    call(hypervolume.nondominated, F, np.zeros(17, dtype=bool))
+    call(hypervolume.hypervolume, F, np.full(q, 0.9))
+    order = np.zeros(17, dtype=np.int64)
+    for row in range(17):
+        call(hypervolume.insert_sorted, F, q - 1, row, row, order)
+    sx, sy, size = np.zeros(17), np.zeros(17), 0
+    for row in range(17):
+        size = call(hypervolume.add_to_stairs, F[row, 0], F[row, 1], size, sx, sy)
+    call(hypervolume.stairs_area, 1.5, 1.5, size, sx, sy)
+    if q > 2:
+        call(hypervolume.sweep, F, order, 17, np.full(q, 1.5), sx, sy)
+
+
 def digest() -> dict[str, str]:
     """Hash of all answers by kernel name."""
     call = Record()
@@ -195,6 +221,9 @@ def digest() -> dict[str, str]:
         _barrier(call, rng, n)
         _interpolation(call, rng, n)
         _trust_region(call, rng, n)
+
+    for q in (2, 3, 4):
+        _hypervolume(call, rng, q)
     return {name: record.hexdigest() for name, record in sorted(call.hashes.items())}
 
 

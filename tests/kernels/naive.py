@@ -540,6 +540,18 @@ def linear_inside(X, A, b, E, d, slack):
             and all(met(row, x, right) for row, right in zip(E, d, strict=True))
             for x in X
         ],
+
+
+# --------------------------------------------------------------------------------------------------------- hypervolume
+
+
+def nondominated(F):
+    def dominates(a, b):
+        return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
+
+    rows = [tuple(row) for row in np.asarray(F, dtype=float).tolist()]
+    return np.array(
+        [not any(dominates(other, row) for other in rows) and row not in rows[:i] for i, row in enumerate(rows)],
         dtype=bool,
     )
 
@@ -553,3 +565,32 @@ def longest_step(x, step, A, b, lower, upper):
         if rate > 0.0 and np.isfinite(limit):
             t = min(t, max(float(limit - row @ x), 0.0) / rate)
     return t
+
+
+def hypervolume(F, ref):
+    """Cut the space at every coordinate and add up the cells that some point dominates."""
+    points = [row for row in np.asarray(F, dtype=float).tolist() if all(x < r for x, r in zip(row, ref, strict=True))]
+    cuts = [sorted({row[c] for row in points} | {float(r)}) for c, r in enumerate(ref)]
+    total = 0.0
+    for cell in itertools.product(*(range(len(cut) - 1) for cut in cuts)):
+        corner = [cut[i] for cut, i in zip(cuts, cell, strict=True)]
+        if any(all(x <= c for x, c in zip(row, corner, strict=True)) for row in points):
+            total += math.prod(cut[i + 1] - cut[i] for cut, i in zip(cuts, cell, strict=True))
+    return total
+
+
+def insert_sorted(F, column, row, size, order):
+    return sorted([*order[:size].tolist(), row], key=lambda i: F[i, column])
+
+
+def add_to_stairs(x, y, size, sx, sy):
+    points = [*zip(sx[:size].tolist(), sy[:size].tolist(), strict=True), (x, y)]
+    return sorted(p for p, keep in zip(points, nondominated(points), strict=True) if keep)
+
+
+def stairs_area(rx, ry, size, sx, sy):
+    return hypervolume(np.column_stack([sx[:size], sy[:size]]), [rx, ry])
+
+
+def sweep(F, order, count, ref, sx, sy):
+    return hypervolume(F[order[:count], :3], ref[:3])

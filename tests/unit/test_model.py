@@ -104,7 +104,7 @@ def test_a_quadratic_is_solved_like_one(n: int) -> None:
 
 
 def test_curved_valleys_are_followed() -> None:
-    solver = run(polled(rosenbrock, [(-5.0, 5.0)] * 4, [2.0, -1.0, 2.0, -1.0], budget=600))
+    solver = run(polled(rosenbrock, [(-5.0, 5.0)] * 3, [-1.2, 1.0, 2.0], budget=500))
     assert best(solver) < 1e-8
 
 
