@@ -66,8 +66,10 @@ class ModelSearch(Search):
     def ready(self, setup: Setup, state: SolverState) -> bool:
         if state.mesh is None or state.floored or not setup.geometry.moving.shape[0]:
             return False
-        found = state.searches.model
-        return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)
+        model = state.searches.model
+        if model is None or (model.rested != state.iteration and model.resolution > RESOLUTION_MIN):
+            return True
+        return model.resolution <= RESOLUTION_MIN and _at_other_levels(setup, state, model)
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         if not self.ready(setup, state):
@@ -102,6 +104,14 @@ def _centre(setup: Setup, state: SolverState) -> int:
         return state.centre
     H = state.history.buffer.H[barrier.start : state.history.size]
     return barrier.start + int(np.argmin(H))
+
+
+def _at_other_levels(setup: Setup, state: SolverState, model: ModelState) -> bool:
+    """Whether the centre has other levels of categorical variables than the points of the set."""
+    if model.found is None or not setup.geometry.has_levels:
+        return False
+    X = state.history.X
+    return not setup.geometry.same_levels(X[_centre(setup, state)], X[model.found.rows[:1]])[0]
 
 
 class _Turn:
@@ -326,9 +336,10 @@ class _Turn:
         seen, model = model.seen, evolve(model, seen=self.history.size)
         if moved and model.span is not None:
             return self._next_subspace(model)  # the centre has left it
-        same = self.frame.same_levels(self.history.X[found.rows[:1]])
-        if same is not None and not same[0]:
-            return evolve(model, found=None)
+        if _at_other_levels(self.setup, self.state, model):
+            # Another function of the moving variables: what was learnt about lengths belongs to the old one.
+            radius = self._first_radius()
+            return evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0)
         if moved:
             distance = np.sqrt(((found.S - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             jump = float(distance.min())
@@ -461,9 +472,11 @@ def _relevant(state: SolverState, rows: IntArray) -> IntArray:
 def _shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
     """A change of basis of determinant one that goes half the way to equal curvatures, and its inverse; the identity if they are."""
     n = H.shape[0]
-    if not np.isfinite(H).all():
+    most = float(np.abs(H).max())
+    if not 0.0 < most < math.inf:
         return np.eye(n), np.eye(n)
-    curvature, axes = np.linalg.eigh(H)
+    # A power of two, so that the basis does not depend on the unit of the objective, not even by round-off.
+    curvature, axes = np.linalg.eigh(np.ldexp(H, -math.frexp(most)[1]))
     size = np.abs(curvature)
     size = np.maximum(size, size.max() * 1e-4)
     if size.max() <= ROUND * size.min() or not size.max() > 0.0:
