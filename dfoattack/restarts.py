@@ -15,6 +15,7 @@ import numpy as np
 from dfoattack import starts
 from dfoattack._typing import FloatArray
 from dfoattack.state import Setup, SolverState
+from dfoattack.steps import admissible
 from dfoattack.steps import cma
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
@@ -57,7 +58,8 @@ def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: F
     size = 1 + sum(run.kind == SHAKE for run in state.runs) % SHAKES
     d = rng.standard_normal(setup.n)
     out = setup.geometry.snapped((state.history.X[best] + size * scale * d / np.abs(d).max())[None, :])
-    return out if state.history.find(out[0]) < 0 else np.empty((0, setup.n))
+    out = admissible.points(setup, out)
+    return out if out.shape[0] and state.history.find(out[0]) < 0 else np.empty((0, setup.n))
 
 
 def hopeless(setup: Setup, state: SolverState) -> bool:
