@@ -16,6 +16,7 @@ from dfoattack.barrier import Barrier
 from dfoattack.cache import History
 from dfoattack.credit import Credit
 from dfoattack.mesh import Mesh
+from dfoattack.noise import NoiseState
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
 from dfoattack.search_states import CmaState, ModelState, NelderMeadState, SubspaceState, VnsState
@@ -247,6 +248,7 @@ class SolverState:
     counters : Counters              evaluations, passes and gradients paid for
     pending : Pending or None
     stop : StopReason or None
+    noise : NoiseState or None       single evaluations behind the estimates of the history; None: a value is taken for the truth
     """
 
     rng: RngState
@@ -280,6 +282,7 @@ class SolverState:
     counters: Counters = NO_COST
     pending: Pending | None = None
     stop: StopReason | None = None
+    noise: NoiseState | None = None
 
     @property
     def centre(self) -> int:

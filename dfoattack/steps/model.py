@@ -23,6 +23,7 @@ from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
 from dfoattack.kernels import mesh as mesh_kernels
 from dfoattack.kernels.trust_region import constrained_step, trust_step
+from dfoattack.noise import resolution
 from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search
@@ -64,7 +65,7 @@ class ModelSearch(Search):
         if state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
             return False
         found = state.searches.model
-        return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)
+        return found is None or (found.rested != state.iteration and found.resolution > _least(state, found))
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         if not self.ready(setup, state):
@@ -88,6 +89,11 @@ class ModelSearch(Search):
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             model = _Turn(setup, state).learnt(plan, outcome)
         return evolve(state, searches=evolve(state.searches, model=model))
+
+
+def _least(state: SolverState, model: ModelState) -> float:
+    """Resolution at which the search ends: that of the arithmetic, or of the noise."""
+    return max(RESOLUTION_MIN, resolution(state.noise, state.history, state.centre, model))
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
@@ -142,7 +148,7 @@ class _Turn:
                 model = evolve(model, check=False)
                 continue
             model = self._lowered(model)
-            if model.rested == self.state.iteration or model.resolution <= RESOLUTION_MIN:
+            if model.rested == self.state.iteration or model.resolution <= _least(self.state, model):
                 break
             model = self._settled(model)
             if model.found is None:
