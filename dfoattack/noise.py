@@ -91,6 +91,7 @@ class NoiseState:
     rounds : int              further repetitions of the uncertain trial
     polled : bool             it lies on the mesh
     doubt : bool              a trial of this iteration was not certainly worse than the incumbent
+    answer : int              history row of the last minimiser of a regression, -1 if there is none
     checked : int             evaluations when the incumbent was last evaluated anew
     """
 
@@ -106,6 +107,7 @@ class NoiseState:
     rounds: int = 0
     polled: bool = False
     doubt: bool = False
+    answer: int = -1
     checked: int = 0
 
     @classmethod

@@ -43,7 +43,9 @@ def due(setup: Setup, state: SolverState, at_end: bool) -> tuple[SolverState, In
         return _with(state, evolve(noise, checked=size)), np.array(wanted, dtype=np.int64)
     if _is_last(setup, state, noise):
         last = optimistic(noise, state.history, _contenders(state))
-        if last >= 0 and noise.count(last) < COUNT_MAX:
+        if noise.answer >= 0 and noise.replicates % 2:
+            last = noise.answer
+        if last >= 0:
             return state, np.array([last], dtype=np.int64)
     doubtful = at_end and noise.doubt and not state.success
     if at_end and noise.doubt:
@@ -181,6 +183,11 @@ def _with_best(state: SolverState) -> SolverState:
     history, feas, inf = state.history, state.best_feas, state.best_inf
     usable = _contenders(state)
     feas = int(np.argmin(np.where(usable, history.F, np.inf))) if usable.any() else -1
+    noise = state.noise
+    if noise is not None and noise.answer >= 0 and feas >= 0 and noise.count(noise.answer) > 1:
+        # What all points together suggest stands unless its own values speak against it: those were not selected, the best were.
+        if not noise.certain(float(history.f[feas]), noise.error(history, feas), history, noise.answer):
+            feas = noise.answer if history.H[noise.answer] == 0.0 else feas
     violated = (history.V > 0.0) & np.isfinite(history.V)
     inf = int(np.argmin(np.where(violated, history.V, np.inf))) if violated.any() else -1
     return evolve(state, best_feas=feas, best_inf=inf)

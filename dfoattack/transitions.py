@@ -55,6 +55,7 @@ from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
+from dfoattack.steps.regression import Regression
 from dfoattack.steps.speculative import Speculative
 from dfoattack.steps.subspace import Subspace
 from dfoattack.steps.vns import VNS
@@ -79,8 +80,11 @@ class Schedule:
     def default(cls, options: Options) -> Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
         searches = Portfolio(searches_of(options))
-        steps = (Attack(operators), Speculative(), searches, Poll(), PollCompletion(), Covering())
-        return cls(steps) if options.noise is None else cls(steps, (START, replicates.REPLICATE))
+        head: tuple[Step, ...] = (Attack(operators), Speculative())
+        tail: tuple[Step, ...] = (searches, Poll(), PollCompletion(), Covering())
+        if options.noise is None:
+            return cls((*head, *tail))
+        return cls((*head, Regression(), *tail), (START, replicates.REPLICATE))
 
     @property
     def names(self) -> tuple[str, ...]:
