@@ -26,6 +26,7 @@ SURPLUS = 1.5  # points a coefficient in the smallest set
 GROWTH = 1.6  # ratio of the sizes of successive sets
 POINTS_MAX = 1200  # of a set
 FIT = 3.0  # deviations of chi^2 / dof above 1 that a fit may show
+REACH = 0.7  # of the radius of the set: how far from the minimiser the further points are
 COLUMNS_MAX = 10  # constraint columns beyond which no step is proposed
 
 
@@ -41,9 +42,10 @@ class Fit:
 
 
 class Regression(Step):
-    """One trial an iteration: the minimiser of the fit within its set, the bounds and the constraints. Draws nothing.
+    """The minimiser of the fit within its set, the bounds and the constraints; and, once it promises less than the noise hides, n points
+    all around it, from which the next fit learns more than from any others: far away in the set of the present one.
 
-    The last trial is remembered as the answer that the data suggest (`NoiseState.answer`).
+    The last minimiser is remembered as the answer that the data suggest (`NoiseState.answer`). Draws n^2 normals.
     """
 
     name = "regression"
@@ -52,15 +54,21 @@ class Regression(Step):
         n, row = setup.n, state.barrier.feas
         if state.noise is None or state.mesh is None or row < 0 or state.barrier.phase == 1 or not n:
             return Proposal.nothing(n)
+        normals = rng.standard_normal((n, n))
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             fit = fitted(setup, state, row)
             if fit is None:
                 return Proposal.nothing(n)
             unit, x = state.mesh.scale * fit.radius, state.history.X[row]
             s = _minimiser(fit, (setup.lower - x) / unit, (setup.upper - x) / unit)
-        X = np.empty((1, n))
-        mesh_kernels.snap((x + unit * s)[None, :], setup.lower, setup.upper, setup.granularity, setup.inverse, X)
-        return Proposal.around(X, x, False, memo=X[0])
+            promise = -float(fit.g[0] @ s + 0.5 * s @ fit.H[0] @ s)
+            S = s[None, :]
+            if promise < float(state.noise.sigma(state.history.f[row : row + 1])[0]):
+                Q, _ = np.linalg.qr(normals)
+                S = np.vstack([S, s + REACH * Q])
+        X = np.empty(S.shape)
+        mesh_kernels.snap(x + unit * S, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        return Proposal.around(X, x, False, memo=X[0], opportunistic=False)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         if state.noise is None or outcome.memo is None:
@@ -88,15 +96,15 @@ def fitted(setup: Setup, state: SolverState, row: int) -> Fit | None:
     weight = np.sqrt(noise.all_counts(history.size)[usable]) / deviation
     spread = 2.0 / max(noise.spread.dof, 1.0) if noise.estimated else 0.0
     best: Fit | None = None
-    size = math.ceil(SURPLUS * terms) + 1
-    while size <= min(order.shape[0], POINTS_MAX):
+    size, most = math.ceil(SURPLUS * terms) + 1, min(order.shape[0], POINTS_MAX)
+    while size <= most:
         rows = order[:size]
         radius = float(distance[rows[-1]])
         found = _least_squares(D[rows] / radius, history.f[usable[rows]], weight[rows], full) if radius > 0.0 else None
         if found is None or found[1] > 1.0 + FIT * math.sqrt(2.0 / (size - terms) + spread):
             break
         best = _with_constraints(state, usable[rows], D[rows] / radius, full, found[0], radius)
-        size = math.ceil(GROWTH * size)
+        size = math.ceil(GROWTH * size) if size == most or GROWTH * size <= most else most
     return best
 
 
