@@ -104,7 +104,7 @@ def searches_of(options: Options) -> tuple[Search, ...]:
     """The searches that the options ask for, in the order in which ties are broken."""
     known: dict[str, Search] = {
         "model": ModelSearch(),
-        "cma": CMA(),
+        "cma": CMA(restarts=options.noise is None),  # what noise has ended, noise would end again
         "nelder-mead": NelderMead(),
         "subspace": Subspace(),
         "vns": VNS(),

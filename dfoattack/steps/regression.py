@@ -25,7 +25,8 @@ FULL_MAX = 20  # variables up to which all coefficients of a quadratic are fitte
 SURPLUS = 1.5  # points a coefficient in the smallest set
 GROWTH = 1.6  # ratio of the sizes of successive sets
 POINTS_MAX = 1200  # of a set
-FIT = 3.0  # deviations of chi^2 / dof above 1 that a fit may show
+FIT = 2.5  # deviations by which the residuals of a fit may be larger than noise
+BIAS = 2.5  # the same for their mean
 REACH = 0.7  # of the radius of the set: how far from the minimiser the further points are
 COLUMNS_MAX = 10  # constraint columns beyond which no step is proposed
 
@@ -101,11 +102,29 @@ def fitted(setup: Setup, state: SolverState, row: int) -> Fit | None:
         rows = order[:size]
         radius = float(distance[rows[-1]])
         found = _least_squares(D[rows] / radius, history.f[usable[rows]], weight[rows], full) if radius > 0.0 else None
-        if found is None or found[1] > 1.0 + FIT * math.sqrt(2.0 / (size - terms) + spread):
+        if found is None or not _explains(found[1], terms, spread):
             break
         best = _with_constraints(state, usable[rows], D[rows] / radius, full, found[0], radius)
         size = math.ceil(GROWTH * size) if size == most or GROWTH * size <= most else most
     return best
+
+
+def _explains(rest: FloatArray, terms: int, spread: float) -> bool:
+    """Whether residuals (k,) in units of their deviations, nearest points first, are noise: all of them, and those of the inner points.
+
+    `spread`: relative variance of the noise's variance. Without the inner points a large set hides what is wrong near the centre.
+    """
+    size = rest.shape[0]
+    if float(rest @ rest) > (size - terms) * (1.0 + FIT * math.sqrt(2.0 / (size - terms) + spread)):
+        return False
+    squares, sums, inner = np.cumsum(rest * rest), np.cumsum(rest), max(8, terms // 2)
+    while inner < size:
+        if squares[inner - 1] > inner * (1.0 + FIT * math.sqrt(2.0 / inner + spread)):
+            return False
+        if abs(sums[inner - 1]) > BIAS * math.sqrt(inner):
+            return False
+        inner *= 2
+    return True
 
 
 def _design(S: FloatArray, full: bool) -> FloatArray:
@@ -119,8 +138,8 @@ def _design(S: FloatArray, full: bool) -> FloatArray:
 
 def _least_squares(
     S: FloatArray, values: FloatArray, weight: FloatArray, full: bool
-) -> tuple[FloatArray, float] | None:
-    """Coefficients of the fit and chi^2 per degree of freedom; None where the points do not determine them."""
+) -> tuple[FloatArray, FloatArray] | None:
+    """Coefficients of the fit and weighted residuals; None where the points do not determine them."""
     A = _design(S, full)
     level = float(values[0])
     gram = (A * (weight * weight)[:, None]).T @ A
@@ -135,7 +154,7 @@ def _least_squares(
     coefficients = axes @ ((axes.T @ right) / curvature) / size
     rest = weight * (values - level - A @ coefficients)
     coefficients[0] += level
-    return coefficients, float(rest @ rest) / (A.shape[0] - A.shape[1])
+    return coefficients, rest
 
 
 def _quadratic(coefficients: FloatArray, n: int, full: bool) -> tuple[float, FloatArray, FloatArray]:
@@ -158,7 +177,7 @@ def _with_constraints(
             if found is None:
                 return None
             c, g, H = _quadratic(found[0], n, full)
-            parts.append((c + math.sqrt(found[1]), g, H))
+            parts.append((c + math.sqrt(float(found[1] @ found[1]) / (S.shape[0] - found[0].shape[0])), g, H))
     c, g, H = (np.array(part) for part in zip(*parts, strict=True))
     return Fit(c, g, H, radius, rows.shape[0])
 
