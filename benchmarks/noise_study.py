@@ -109,7 +109,8 @@ def with_dfoattack(noise: str | None) -> Callable[[Case, Noisy, int, int], Float
             sense="minimize",
             backend="numpy",
         )
-        return da.solve(problem, budget=budget, seed=seed, options={"noise": noise}).x
+        found: FloatArray = da.solve(problem, budget=budget, seed=seed, options={"noise": noise}).x
+        return found
 
     return run
 
@@ -129,7 +130,8 @@ def with_cma(case: Case, noisy: Noisy, budget: int, seed: int) -> FloatArray:
             strategy.countevals += handler.evaluations_just_done
     except Spent:
         pass
-    return np.clip(strategy.result.xfavorite, -BOUND, BOUND)
+    favourite: FloatArray = np.clip(strategy.result.xfavorite, -BOUND, BOUND)
+    return favourite
 
 
 def with_bobyqa(case: Case, noisy: Noisy, budget: int, seed: int) -> FloatArray:
@@ -141,7 +143,8 @@ def with_bobyqa(case: Case, noisy: Noisy, budget: int, seed: int) -> FloatArray:
     found = pybobyqa.solve(
         noisy.one, case.x0, bounds=box, rhobeg=1.0, maxfun=budget, objfun_has_noise=True, do_logging=False
     )
-    return np.clip(found.x, *box)
+    x: FloatArray = np.clip(found.x, *box)
+    return x
 
 
 SOLVERS: dict[str, Callable[[Case, Noisy, int, int], FloatArray]] = {

@@ -16,6 +16,7 @@ import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
+from dfoattack.barrier import Columns
 from dfoattack.cache import History
 from dfoattack.search_states import ModelState
 from dfoattack.trials import OK, Evaluations
@@ -145,13 +146,16 @@ class NoiseState:
         return float(history.f[row]) - f > CERTAIN * math.hypot(deviation, self.error(history, row))
 
 
-def cautious(noise: NoiseState, told: Evaluations, counts: IntArray | None = None) -> Evaluations:
-    """The same answers, each value and each constraint increased by `CAUTION` standard errors; counts (k,), None: all 1."""
+def cautious(
+    noise: NoiseState, told: Evaluations, columns: Columns | None, counts: IntArray | None = None
+) -> Evaluations:
+    """The same answers, each value and each inequality increased by `CAUTION` standard errors; counts (k,), None: all 1."""
     shrink = CAUTION / np.sqrt(np.ones(len(told)) if counts is None else counts)
     F = told.F + shrink * noise.sigma(told.F)
     C = told.C
-    if noise.columns and C.shape[1] == len(noise.columns):
-        errors = np.column_stack([spread.deviation(C[:, j]) for j, spread in enumerate(noise.columns)])
+    if noise.columns and C.shape[1] == len(noise.columns) and columns is not None:
+        # The band of an equality has two sides: a margin could close it.
+        errors = ~columns.equality * np.column_stack([spread.deviation(C[:, j]) for j, spread in enumerate(noise.columns)])
         C = C + shrink[:, None] * errors
     return Evaluations(told.X, F, C, told.status, told.counters)
 
@@ -159,10 +163,14 @@ def cautious(noise: NoiseState, told: Evaluations, counts: IntArray | None = Non
 def with_evaluations(noise: NoiseState, told: Evaluations, V: FloatArray, step: int, iteration: int) -> NoiseState:
     """The state with more single evaluations in its log; V (k,) their largest violations."""
     nothing = np.zeros(len(told))
-    return evolve(noise, raw=noise.raw.extended(told.X, told.F, told.F, nothing, nothing, V, told.C, told.status, step, iteration))
+    return evolve(
+        noise, raw=noise.raw.extended(told.X, told.F, told.F, nothing, nothing, V, told.C, told.status, step, iteration)
+    )
 
 
-def with_replicates(noise: NoiseState, history: History, told: Evaluations) -> tuple[NoiseState, FloatArray, FloatArray]:
+def with_replicates(
+    noise: NoiseState, history: History, told: Evaluations
+) -> tuple[NoiseState, FloatArray, FloatArray]:
     """The state after known points were evaluated again, and the means f (N,), C (N, p) of all points. Failed ones change nothing."""
     f, C = history.f.copy(), history.C.copy()
     counts = noise.all_counts(history.size)

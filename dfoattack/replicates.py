@@ -132,7 +132,7 @@ def improves(state: SolverState, evaluations: Evaluations) -> bool:
         return beats(barrier, state.history, evaluations)
     if barrier.columns is None:
         return False
-    F, H, HE, _ = measured(barrier, cautious(noise, evaluations))
+    F, H, HE, _ = measured(barrier, cautious(noise, evaluations, barrier.columns))
     full = success_types(barrier, state.history, F, H, HE) == FULL
     if barrier.phase == 1 or barrier.feas < 0:
         return bool(full.any())
@@ -141,6 +141,14 @@ def improves(state: SolverState, evaluations: Evaluations) -> bool:
         H[i] > 0.0 or noise.certain(float(evaluations.F[i]), float(deviation[i]), state.history, barrier.feas)
         for i in np.flatnonzero(full)
     )
+
+
+def rejudged(state: SolverState) -> SolverState:
+    """The state with all points judged again, after the kinds of the constraints have changed."""
+    if state.noise is None:
+        return state
+    history = _judged(state.barrier, state.noise, state.history, state.history.f, state.history.C)
+    return evolve(state, history=history, barrier=_reselected(state.barrier, history))
 
 
 # ---------------------------------------------------------------- parts
@@ -168,7 +176,7 @@ def _contenders(state: SolverState) -> BoolArray:
 def _judged(barrier: Barrier, noise: NoiseState, history: History, f: FloatArray, C: FloatArray) -> History:
     """The history with means f (N,), C (N, p) and the cautious values that follow from them."""
     means = Evaluations(history.X, f, C, history.status, _COUNTERS)
-    F, H, HE, V = measured(barrier, cautious(noise, means, noise.all_counts(history.size)))
+    F, H, HE, V = measured(barrier, cautious(noise, means, barrier.columns, noise.all_counts(history.size)))
     return history.revised(f, F, H, HE, V, C)
 
 

@@ -222,7 +222,7 @@ class ModelState:
     failures : int                  designs in a row none of whose points could be evaluated
     origin : int                    history row from which the pending step starts
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
-    penalty : float64 (m - 1,)      weights of the violations in the merit that judges a step
+    phase : int                     of the barrier, for which the columns were chosen
     """
 
     found: Interpolation | None
@@ -239,4 +239,4 @@ class ModelState:
     failures: int = 0
     origin: int = -1
     margin: FloatArray = field(default_factory=lambda: np.empty(0))
-    penalty: FloatArray = field(default_factory=lambda: np.empty(0))
+    phase: int = 2

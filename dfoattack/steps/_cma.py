@@ -7,9 +7,9 @@ Hamano, Saito, Nomura & Shirakawa (2022), "CMA-ES with margin".
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from scipy.special import ndtr, ndtri

@@ -16,7 +16,6 @@ from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
-from dfoattack.kernels import mesh as mesh_kernels
 from dfoattack.kernels.trust_region import constrained_step, trust_step
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
@@ -45,6 +44,7 @@ class Fit:
 class Regression(Step):
     """The minimiser of the fit within its set, the bounds and the constraints; and, once it promises less than the noise hides, n points
     all around it, from which the next fit learns more than from any others: far away in the set of the present one.
+    Nothing where variables are periodic or categorical.
 
     The last minimiser is remembered as the answer that the data suggest (`NoiseState.answer`). Draws n^2 normals.
     """
@@ -53,7 +53,7 @@ class Regression(Step):
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         n, row = setup.n, state.barrier.feas
-        if state.noise is None or state.mesh is None or row < 0 or state.barrier.phase == 1 or not n:
+        if state.noise is None or state.mesh is None or row < 0 or state.barrier.phase == 1 or not setup.geometry.plain or not n:
             return Proposal.nothing(n)
         normals = rng.standard_normal((n, n))
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -67,8 +67,7 @@ class Regression(Step):
             if promise < float(state.noise.sigma(state.history.f[row : row + 1])[0]):
                 Q, _ = np.linalg.qr(normals)
                 S = np.vstack([S, s + REACH * Q])
-        X = np.empty(S.shape)
-        mesh_kernels.snap(x + unit * S, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        X = setup.geometry.snapped(x + unit * S)
         return Proposal.around(X, x, False, memo=X[0], opportunistic=False)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
@@ -178,8 +177,8 @@ def _with_constraints(
                 return None
             c, g, H = _quadratic(found[0], n, full)
             parts.append((c + math.sqrt(float(found[1] @ found[1]) / (S.shape[0] - found[0].shape[0])), g, H))
-    c, g, H = (np.array(part) for part in zip(*parts, strict=True))
-    return Fit(c, g, H, radius, rows.shape[0])
+    constants, slopes, curvatures = (np.array(part) for part in zip(*parts, strict=True))
+    return Fit(constants, slopes, curvatures, radius, rows.shape[0])
 
 
 def _minimiser(fit: Fit, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -197,6 +196,14 @@ def _minimiser(fit: Fit, lower: FloatArray, upper: FloatArray) -> FloatArray:
     c = fit.c / change + 1e-6
     c[0] = 0.0
     constrained_step(
-        c, fit.g / change[:, None], fit.H / change[:, None, None], np.zeros(m, dtype=bool), lower, upper, 1.0, np.zeros(m), step
+        c,
+        fit.g / change[:, None],
+        fit.H / change[:, None, None],
+        np.zeros(m, dtype=bool),
+        lower,
+        upper,
+        1.0,
+        np.zeros(m),
+        step,
     )
     return step
