@@ -155,7 +155,9 @@ def cautious(
     C = told.C
     if noise.columns and C.shape[1] == len(noise.columns) and columns is not None:
         # The band of an equality has two sides: a margin could close it.
-        errors = ~columns.equality * np.column_stack([spread.deviation(C[:, j]) for j, spread in enumerate(noise.columns)])
+        errors = ~columns.equality * np.column_stack(
+            [spread.deviation(C[:, j]) for j, spread in enumerate(noise.columns)]
+        )
         C = C + shrink[:, None] * errors
     return Evaluations(told.X, F, C, told.status, told.counters)
 

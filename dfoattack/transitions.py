@@ -504,7 +504,7 @@ def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
         refine=False,
         kept=None,
         grow=False,
-        inf_before=barrier.inf,
+        inf_before=state.barrier.inf,
         moved=state.grow and state.success == FULL,
     )
 

@@ -53,7 +53,14 @@ class Regression(Step):
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         n, row = setup.n, state.barrier.feas
-        if state.noise is None or state.mesh is None or row < 0 or state.barrier.phase == 1 or not setup.geometry.plain or not n:
+        if (
+            state.noise is None
+            or state.mesh is None
+            or row < 0
+            or state.barrier.phase == 1
+            or not setup.geometry.plain
+            or not n
+        ):
             return Proposal.nothing(n)
         normals = rng.standard_normal((n, n))
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
