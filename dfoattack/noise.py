@@ -23,6 +23,8 @@ from dfoattack.trials import OK, Evaluations
 
 CAUTION = 1.0  # standard errors added to a mean before points are compared
 CERTAIN = 2.0  # standard errors of a difference that make it certain
+OUTLIER = 6.0  # standard deviations beyond which an evaluation of a point is left out of its mean
+OUTLIER_DOF = 2.5  # degrees of freedom without which no outlier is known
 MEMORY = 40.0  # repeated evaluations over which the estimate of the noise looks back
 TINY = 1e-300
 
@@ -141,6 +143,16 @@ class NoiseState:
         """Standard error of the objective of history row `row`."""
         return float(self.sigma(history.f[row : row + 1])[0]) / math.sqrt(self.count(row))
 
+    def outlier(self, spread: Spread, values: FloatArray) -> float:
+        """Distance from their median beyond which values (m,) of one point are outliers; 0 while that cannot be told."""
+        middle = np.median(values, keepdims=True)
+        known = self.given > 0.0 or spread.dof >= OUTLIER_DOF
+        return (
+            OUTLIER * float((np.array([self.given]) if self.given > 0.0 else spread.deviation(middle))[0])
+            if known
+            else 0.0
+        )
+
     def certain(self, f: float, deviation: float, history: History, row: int) -> bool:
         """Whether a value f, known up to `deviation`, is better than that of history row `row` beyond doubt."""
         return float(history.f[row]) - f > CERTAIN * math.hypot(deviation, self.error(history, row))
@@ -173,34 +185,52 @@ def with_evaluations(noise: NoiseState, told: Evaluations, V: FloatArray, step: 
 def with_replicates(
     noise: NoiseState, history: History, told: Evaluations
 ) -> tuple[NoiseState, FloatArray, FloatArray]:
-    """The state after known points were evaluated again, and the means f (N,), C (N, p) of all points. Failed ones change nothing."""
+    """The state after known points were evaluated again, and the estimates f (N,), C (N, p) of all points; `told` is in the log already.
+
+    An estimate is the mean of the usable evaluations that lie within `OUTLIER` standard deviations of their median, if these are the
+    majority, else the worst evaluation: a lucky value must not survive a single repetition. Failed evaluations change nothing.
+    """
     f, C = history.f.copy(), history.C.copy()
     counts = noise.all_counts(history.size)
     spread, columns = noise.spread, noise.columns
     if not columns and C.shape[1]:
         columns = (NO_SPREAD,) * C.shape[1]
-    for i in np.flatnonzero(told.ok):
-        row = history.find(told.X[i])
+    known = [history.find(x) for x in told.X]
+    for row in dict.fromkeys(known):
         if row < 0 or history.status[row] != OK:
             continue
-        m = counts[row]
-        spread, f[row] = _pooled(spread, float(f[row]), float(told.F[i]), m)
-        fresh = []
-        for j, old in enumerate(columns):
-            one, C[row, j] = _pooled(old, float(C[row, j]), float(told.C[i, j]), m)
-            fresh.append(one)
-        columns = tuple(fresh)
-        counts[row] = m + 1
+        logged = np.flatnonzero((noise.raw.X == history.X[row]).all(axis=1) & (noise.raw.status == OK))
+        new = sum(1 for i, found in enumerate(known) if found == row and told.status[i] == OK)
+        values, limits = noise.raw.f[logged], noise.raw.C[logged]
+        for m in range(logged.shape[0] - new, logged.shape[0]):
+            columns = tuple(_pooled(old, limits[: m + 1, j], 0.0) for j, old in enumerate(columns))
+            spread = _pooled(spread, values[: m + 1], noise.outlier(spread, values[: m + 1]))
+        kept = _kept(values, noise.outlier(spread, values))
+        f[row], C[row], counts[row] = values[kept].mean(), limits[kept].mean(axis=0), kept.shape[0]
     rows: IntArray = np.flatnonzero(counts > 1)
     asked = noise.replicates + len(told)
     return evolve(noise, rows=rows, counts=counts[rows], spread=spread, columns=columns, replicates=asked), f, C
 
 
-def _pooled(spread: Spread, mean: float, value: float, m: int) -> tuple[Spread, float]:
-    """Spread and mean after one more value of a point evaluated m times."""
-    change = value - mean
-    new = mean + change / (m + 1.0)
-    return spread.with_residual(change * change * m / (m + 1.0), new), new
+def _kept(values: FloatArray, reach: float) -> IntArray:
+    """Positions of the values (m,) an estimate is made of; reach 0: all of them."""
+    near = np.abs(values - np.median(values)) <= reach
+    if reach == 0.0 or near.all():
+        return np.arange(values.shape[0])
+    if 2 * np.count_nonzero(near) > values.shape[0]:
+        found: IntArray = np.flatnonzero(near)
+        return found
+    return np.array([int(np.argmax(values))])
+
+
+def _pooled(spread: Spread, values: FloatArray, reach: float) -> Spread:
+    """The pool after the last one of the values (m,) of a point, which says nothing more than an outlier at `reach` (0: no limit)."""
+    m = values.shape[0] - 1
+    if m < 1:
+        return spread
+    change = abs(float(values[m] - np.median(values[:m])))
+    change = min(change, reach) if reach > 0.0 else change
+    return spread.with_residual(change * change * m / (m + 1.0), float(np.median(values)))
 
 
 def optimistic(noise: NoiseState, history: History, usable: BoolArray) -> int:

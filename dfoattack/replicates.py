@@ -47,7 +47,8 @@ def due(setup: Setup, state: SolverState, at_end: bool) -> tuple[SolverState, In
             last = noise.answer
         if last >= 0:
             return state, np.array([last], dtype=np.int64)
-    doubtful = at_end and noise.doubt and not state.success
+    once = noise.count(row) == 1 and noise.error(state.history, row) > 0.0
+    doubtful = at_end and (noise.doubt or once) and not state.success
     if at_end and noise.doubt:
         noise = evolve(noise, doubt=False)
         state = _with(state, noise)
@@ -67,8 +68,8 @@ def told(state: SolverState, evaluations: Evaluations, code: int, stages: int) -
     assert state.noise is not None
     barrier = state.barrier
     *_, V = measured(barrier, evaluations)
-    noise, f, C = with_replicates(state.noise, state.history, evaluations)
-    noise = with_evaluations(noise, evaluations, V, code, state.iteration)
+    noise = with_evaluations(state.noise, evaluations, V, code, state.iteration)
+    noise, f, C = with_replicates(noise, state.history, evaluations)
     history = _judged(barrier, noise, state.history, f, C)
     fresh = _reselected(barrier, history)
     after = _with(evolve(state, history=history, barrier=fresh, pending=None), noise)
