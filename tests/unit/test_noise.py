@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import dfoattack as da
-
 from dfoattack.barrier import Columns
 from dfoattack.cache import History
 from dfoattack.certificate import Certificate
