@@ -47,6 +47,7 @@ class Evaluator:
     gradient_cost : float, default 2    price of one vector-Jacobian product at one point, in evaluations
     timeout : float, optional           seconds for one point; points then run one by one, each in a thread of its own
     journal : Journal, optional         answers are replayed from and recorded in it
+    noisy : bool, default False         a point that is evaluated again is asked of user code again
 
     Attributes
     ----------
@@ -69,9 +70,11 @@ class Evaluator:
         gradient_cost: float = 2.0,
         timeout: float | None = None,
         journal: Journal | None = None,
+        noisy: bool = False,
     ) -> None:
         self.problem = problem
         self.timeout = timeout
+        self.noisy = noisy
         self.ledger = Ledger(budget, gradient_cost)
         self.store = RowStore(_KEPT_BYTES)
         self.identity = isinstance(problem.surrogate, Identity)
@@ -268,6 +271,9 @@ class Evaluator:
         if not len(self.store):
             return None, None
         rows = [self.store.get(key) for key in keys]
+        if self.noisy:  # what was paid as a pass is this evaluation, once; anything else known is not
+            fresh = {key: i for i, key in reversed(list(enumerate(keys))) if self.store.is_pending(key)}
+            rows = [row if fresh.get(key) == i else None for i, (key, row) in enumerate(zip(keys, rows, strict=True))]
         width = next((row.shape[0] for row in rows if row is not None), None)
         if width is None:
             return None, None

@@ -64,6 +64,10 @@ class Options:
         0.1, "an infeasible incumbent leads the poll when better by this share of the objective's range"
     )
     restarts: bool = _option(True, "use what is left of the budget after convergence for further local runs")
+    noise: str | float | None = _option(
+        None,
+        "values are noisy: 'auto' or the standard deviation of the objective, > 0; None: a value is the truth, no point is evaluated twice",
+    )
     timeout: float | None = _option(None, "seconds after which an evaluation counts as failed; None: wait for ever")
     certificate_beta: float = _option(0.01, "1 - confidence of the certificates, in (0, 1)")
     certificate_points: int = _option(20000, "test points of the coverage certificate, >= 100")
@@ -182,6 +186,9 @@ def _check(o: Options) -> None:
     real("h_max_init", "positive", number("h_max_init") > 0.0)
     real("infeasible_margin", "non-negative and finite", 0.0 <= number("infeasible_margin") < math.inf)
     real("certificate_beta", "in (0, 1)", 0.0 < number("certificate_beta") < 1.0)
+    if o.noise is not None and o.noise != "auto":
+        number_ = isinstance(o.noise, (int, float)) and not isinstance(o.noise, bool)
+        real("noise", "None, 'auto' or a positive number", number_ and 0.0 < float(o.noise) < math.inf)
     if o.timeout is not None:
         real("timeout", "positive or None", number("timeout") > 0.0)
     if o.frame_size_init is not None:

@@ -80,6 +80,7 @@ class Solver:
             gradient_cost=self.options.gradient_cost,
             timeout=self.options.timeout,
             journal=journal,
+            noisy=self.options.noise is not None,
         )
         self._view = self.evaluator.view()
         self._rng = self.state.rng.generator()

@@ -17,6 +17,7 @@ from dfoattack.cache import History
 from dfoattack.credit import Credit
 from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
+from dfoattack.noise import NoiseState
 from dfoattack.options import Options
 from dfoattack.polyhedron import Polyhedron
 from dfoattack.reasons import StopReason
@@ -281,6 +282,7 @@ class SolverState:
     counters : Counters              evaluations, passes and gradients paid for
     pending : Pending or None
     stop : StopReason or None
+    noise : NoiseState or None       single evaluations behind the estimates of the history; None: a value is taken for the truth
     """
 
     rng: RngState
@@ -314,6 +316,7 @@ class SolverState:
     counters: Counters = NO_COST
     pending: Pending | None = None
     stop: StopReason | None = None
+    noise: NoiseState | None = None
 
     @property
     def centre(self) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack import credit, restarts, starts
+from dfoattack import credit, replicates, restarts, starts
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
@@ -22,7 +22,6 @@ from dfoattack.barrier import (
     FULL,
     Barrier,
     Columns,
-    beats,
     end_of_iteration,
     hardened,
     measured,
@@ -35,6 +34,7 @@ from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh, first_frame
+from dfoattack.noise import NoiseState, cautious, resolution, with_evaluations
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
@@ -58,6 +58,7 @@ from dfoattack.steps.neighbours import neighbour_steps, unfinished
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
+from dfoattack.steps.regression import Regression
 from dfoattack.steps.speculative import Speculative
 from dfoattack.steps.subspace import Subspace
 from dfoattack.steps.vns import VNS
@@ -76,6 +77,7 @@ class Schedule:
     """The steps of an iteration in order, and the names under which points are recorded."""
 
     steps: tuple[Step, ...]
+    first: tuple[str, ...] = (START,)  # names that belong to no step
 
     @classmethod
     def default(cls, options: Options, geometry: Geometry) -> Schedule:
@@ -83,12 +85,16 @@ class Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
         discrete = neighbour_steps(geometry)
         searches = Portfolio(searches_of(options))
-        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), *discrete, Covering()))
+        head: tuple[Step, ...] = (Attack(operators), Speculative())
+        tail: tuple[Step, ...] = (searches, Poll(), PollCompletion(), *discrete, Covering())
+        if options.noise is None:
+            return cls((*head, *tail))
+        return cls((*head, Regression(), *tail), (START, replicates.REPLICATE))
 
     @property
     def names(self) -> tuple[str, ...]:
         """Step names by the code stored in `History.step`; code 0 is a start point, the last one covering."""
-        names = [START]
+        names = [*self.first]
         for step in self.steps:
             names += [search.name for search in step.searches] if isinstance(step, Portfolio) else [step.name]
         return tuple(dict.fromkeys(names))
@@ -103,7 +109,7 @@ def searches_of(options: Options) -> tuple[Search, ...]:
     """The searches that the options ask for, in the order in which ties are broken."""
     known: dict[str, Search] = {
         "model": ModelSearch(),
-        "cma": CMA(),
+        "cma": CMA(restarts=options.noise is None),  # what noise has ended, noise would end again
         "nelder-mead": NelderMead(),
         "subspace": Subspace(),
         "vns": VNS(),
@@ -163,6 +169,7 @@ def initial_state(setup: Setup, seed: int) -> SolverState:
         attack=AttackState(setup.options.attack_radius_init),
         cover=empty_cover(setup.n),
         queue=queue,
+        noise=None if setup.options.noise is None else NoiseState.start(setup.options.noise, setup.n),
     )
 
 
@@ -187,6 +194,9 @@ def ask(
             return evolve(state, stop=stop, rng=RngState.of(rng)), Trials.empty(np.zeros(setup.n), START)
         if state.queue.shape[0]:
             return _ask_starts(setup, evolve(state, rng=RngState.of(rng)))
+        state, again = replicates.due(setup, state, state.stage >= len(schedule.steps))
+        if again.shape[0]:
+            return _ask_again(setup, evolve(state, rng=RngState.of(rng)), again)
         if state.stage >= len(schedule.steps):
             state = _end_iteration(setup, state, rng)
             if state.iteration - first_iteration > EMPTY_ITERATIONS_MAX:
@@ -240,12 +250,18 @@ def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
     return evolve(state, pending=Pending(trials, X, None)), trials
 
 
+def _ask_again(setup: Setup, state: SolverState, rows: IntArray) -> tuple[SolverState, Trials]:
+    X = state.history.X[rows]
+    trials = Trials(X, replicates.REPLICATE, np.full(X.shape[0], False), X[0], setup.options.block_size, False)
+    return evolve(state, pending=Pending(trials, X, None)), trials
+
+
 # -------------------------------------------------------------------------------------------------------------------- tell
 
 
 def improves(state: SolverState, evaluations: Evaluations) -> bool:
     """Whether a block holds a full success against the present incumbents: what ends an opportunistic step."""
-    return beats(state.barrier, state.history, evaluations)
+    return replicates.improves(state, evaluations)
 
 
 def tell(
@@ -269,9 +285,13 @@ def tell(
         )
     run = np.flatnonzero(evaluations.run)
     told = evaluations if run.shape[0] == len(evaluations) else evaluations.take(run)
+    if pending.trials.step == replicates.REPLICATE:
+        code = schedule.names.index(replicates.REPLICATE)
+        return evolve(replicates.told(state, told, code, len(schedule.steps)), counters=evaluations.counters)
     before = _with_columns(state, told, columns)
     starting = state.queue.shape[0] > 0
-    F, H, HE, V = measured(before.barrier, told)
+    noise = before.noise
+    F, H, HE, V = measured(before.barrier, told if noise is None else cautious(noise, told, before.barrier.columns))
     types = success_types(before.barrier, before.history, F, H, HE)
     first = before.history.size
     code = 0 if starting else schedule.names.index(pending.trials.step)
@@ -279,6 +299,10 @@ def tell(
     barrier = with_range(with_points(before.barrier, history, first), F, 2 * setup.n + 1)
     after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
     after = _with_best(after, first)
+    if noise is not None:
+        *_, raw = measured(before.barrier, told)
+        after = evolve(after, noise=with_evaluations(noise, told, raw, code, state.iteration))
+        after = replicates.judge(before, after, types, pending.trials.on_mesh[run], first)
     if starting:
         return _start_run(setup, _with_pool(setup, after, told.X))
     refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
@@ -470,17 +494,17 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
 
 def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
     barrier, history = hardened(state.barrier, state.history, setup.options.infeasible_margin)
+    if history is not state.history:
+        state = replicates.rejudged(evolve(state, barrier=barrier, history=history))
     return evolve(
         state,
-        barrier=barrier,
-        history=history,
         iteration=state.iteration + 1,
         stage=0,
         success=0,
         refine=False,
         kept=None,
         grow=False,
-        inf_before=barrier.inf,
+        inf_before=state.barrier.inf,
         moved=state.grow and state.success == FULL,
     )
 
@@ -503,7 +527,10 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     elif state.success:
         mesh = mesh.moved(x)
     else:
-        at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
+        smallest = max(
+            setup.options.frame_size_min, resolution(state.noise, state.history, state.centre, state.searches.model)
+        )
+        at_end = mesh.size <= smallest if setup.continuous else mesh.finest
         floored = at_end and not state.refine
         mesh = mesh if floored else _refined(state, mesh, x)
     state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))

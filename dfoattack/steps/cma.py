@@ -116,6 +116,9 @@ class CMA(Search):
         if (rows >= 0).all():  # else the budget has ended within the generation
             with single_thread():
                 run = self._adapted(setup, state, run, memo, rows)
+        if state.noise is not None and state.centre >= 0:
+            deviation = float(state.noise.sigma(history.f[state.centre : state.centre + 1])[0])
+            run = evolve(run, done=run.done or _cma.drowned(run, deviation))
         done = run.done or run.idle >= IDLE_MAX or run.restarts.spent >= run.restarts.limit
         contracted = run.sigma * float(run.D.max()) <= EXPLORED * self.wide
         explore = state.explore and not done and not contracted

@@ -22,6 +22,7 @@ from dfoattack.attacks.base import View
 from dfoattack.barrier import Columns
 from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
+from dfoattack.noise import resolution
 from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps._model_frame import Frame
@@ -67,9 +68,9 @@ class ModelSearch(Search):
         if state.mesh is None or state.floored or not setup.geometry.moving.shape[0]:
             return False
         model = state.searches.model
-        if model is None or (model.rested != state.iteration and model.resolution > RESOLUTION_MIN):
+        if model is None or (model.rested != state.iteration and model.resolution > _least(state, model)):
             return True
-        return model.resolution <= RESOLUTION_MIN and _at_other_levels(setup, state, model)
+        return model.resolution <= _least(state, model) and _at_other_levels(setup, state, model)
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         if not self.ready(setup, state):
@@ -95,6 +96,11 @@ class ModelSearch(Search):
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             model = _Turn(setup, state).learnt(plan, outcome)
         return evolve(state, searches=evolve(state.searches, model=model))
+
+
+def _least(state: SolverState, model: ModelState) -> float:
+    """Resolution at which the search ends: that of the arithmetic, or of the noise."""
+    return max(RESOLUTION_MIN, resolution(state.noise, state.history, state.centre, model))
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
@@ -160,7 +166,7 @@ class _Turn:
                 model = evolve(model, check=False)
                 continue
             model = self._lowered(model)
-            if model.rested == self.state.iteration or model.resolution <= RESOLUTION_MIN:
+            if model.rested == self.state.iteration or model.resolution <= _least(self.state, model):
                 break
             model = self._settled(model)
         return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
