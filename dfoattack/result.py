@@ -209,7 +209,7 @@ def build_result(
         x_infeasible=records.x[inf].copy() if inf >= 0 else None,
         fun_infeasible=float(f[inf]) if inf >= 0 else math.nan,
         maxcv_infeasible=float(records.maxcv[inf]) if inf >= 0 else math.nan,
-        certificate=certify(setup, state, seed, len(step_names) - 1),
+        certificate=certify(setup, state, seed, step_names.index("covering")),
         gradient_source=problem.gradient_source,
         records=records,
         best_index=best,
