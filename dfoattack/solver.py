@@ -95,12 +95,22 @@ class Solver:
         steps = self.schedule.steps
         return steps[min(self.state.stage, len(steps) - 1)].name
 
-    def ask(self) -> Trials:
+    def ask(self, block_size: int | None = None) -> Trials:
         """The next trial points, X of shape (k, n) in all n variables; k = 0 once the run has ended.
 
-        Raises `AskTellError` when the last trials were not told yet.
+        Parameters
+        ----------
+        block_size : int, optional     places of this block, >= 1, instead of the option `block_size`: as many processors as are free now
+
+        Raises
+        ------
+        AskTellError                   the last trials were not told yet
+        OptionError                    `block_size` is out of range
         """
-        self.state, trials = ask(self.setup, self.schedule, self.state, self._view, self._rng)
+        setup = self.setup
+        if block_size is not None:
+            setup = replace(setup, options=replace(setup.options, block_size=block_size))
+        self.state, trials = ask(setup, self.schedule, self.state, self._view, self._rng)
         return self._full(trials)
 
     @property

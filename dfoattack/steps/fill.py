@@ -27,10 +27,14 @@ from dfoattack.steps.base import Outcome, Proposal, Step
 LADDER = (1.0, 2.0, 0.5, 4.0, 0.25, 0.1)  # radii of the steps, in units of the radius; the first ones matter most
 REACHES = (1.2, 2.0, 3.5)  # points a model is made of, in numbers of coefficients
 STEPS_SHARE = 0.5  # of the places at most: steps of models; the rest is for clouds
+FOCUS = 0.5  # share of the cloud round the first step
+AROUND = 100  # steps that get a cloud
+LEAST = 0.1  # factor by which a radius may fall after a success
 SPREAD = 0.5  # of a cloud, in units of the length of the step to its centre
 POINTS_MAX = 1200  # of one model
 DUAL_POINTS_MAX = 400  # the same where the models are made in as many unknowns as there are points
-CONDITION = 1e-8  # smallest curvature, relative to the largest, that shapes the trust region
+SHAPE = 0.25  # power of the curvatures that shapes the trust region; 1/2 makes them equal
+CONDITION = 1e-4  # smallest curvature, relative to the largest, that shapes the trust region
 VALUE_MAX = 1e100  # larger values are kept out of the models
 RADIUS_MIN = 1e-12  # in units of the scale
 COLUMNS_MAX = 30  # constraint columns modelled, those nearest to being active
@@ -78,7 +82,7 @@ def _learnt(state: SolverState, memo: FillMemo) -> FillState:
     assert state.mesh is not None
     step = (state.history.X[row] - state.history.X[memo.row]) / state.mesh.scale
     length = float(np.linalg.norm(known.shrink(step.shape[0]) @ step))
-    return evolve(known, radius=min(max(length, 0.1 * known.radius, RADIUS_MIN), 4.0 * known.radius), fails=0)
+    return evolve(known, radius=min(max(length, LEAST * known.radius, RADIUS_MIN), 4.0 * known.radius), fails=0)
 
 
 def merit(setup: Setup, state: SolverState, X: FloatArray) -> FloatArray:
@@ -215,7 +219,7 @@ class _Round:
         size = np.abs(curvature)
         if not (np.isfinite(size).all() and size.max() > 0.0):
             return
-        factor = np.maximum(size, CONDITION * size.max()) ** -0.5
+        factor = np.maximum(size, CONDITION * size.max()) ** -SHAPE
         factor /= np.exp(np.mean(np.log(factor)))
         self.known = evolve(self.known, axes=axes, factor=factor)
         self._measure()
@@ -245,9 +249,9 @@ class _Round:
         D = self.rng.standard_normal((count, self.n))
         D /= np.sqrt((D * D).sum(axis=1))[:, None]
         D *= self.rng.random(count)[:, None] ** (1.0 / self.n)
-        pick = self.rng.integers(len(S) + 1, size=count) if S else np.zeros(count, dtype=np.int64)
+        pick = self.rng.integers(min(len(S), AROUND) + 1, size=count) if S else np.zeros(count, dtype=np.int64)
         if S:  # half of them round the first step
-            pick[: count // 2] = 1
+            pick[: int(FOCUS * count)] = 1
         centres = np.vstack([np.zeros(self.n), *S])[pick]
         lengths = np.sqrt((centres**2).sum(axis=1))
         lengths[lengths == 0.0] = radius
