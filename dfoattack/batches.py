@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.cache import History, point_keys
@@ -29,7 +29,7 @@ class _Block:
         self.seen: set[bytes] = set()
         self.X: list[FloatArray] = []
         self.origins: list[FloatArray] = []
-        self.on_mesh: list[FloatArray] = []
+        self.on_mesh: list[BoolArray] = []
         self.parts: list[Part] = []
 
     @property
@@ -95,11 +95,20 @@ def gathered(
     place = np.empty_like(order)
     place[order] = np.arange(order.shape[0])
     parts = tuple(evolve(part, rows=place[part.rows]) for part in block.parts)
-    trials = Trials(X[order], lead.step, on_mesh[order], proposal.origins[0].copy(), size, options.opportunistic and proposal.opportunistic)
+    trials = Trials(
+        X[order],
+        lead.step,
+        on_mesh[order],
+        proposal.origins[0].copy(),
+        size,
+        options.opportunistic and proposal.opportunistic,
+    )
     return Pending(trials, origins[order], proposal.memo, parts)
 
 
-def told_by_part(pending: Pending, evaluations: Evaluations, before: Counters) -> Iterator[tuple[Part, Pending, Evaluations]]:
+def told_by_part(
+    pending: Pending, evaluations: Evaluations, before: Counters
+) -> Iterator[tuple[Part, Pending, Evaluations]]:
     """Each part with its own trials and answers, in order; the counters grow from part to part, gradients being charged to the first."""
     trials, after = pending.trials, evaluations.counters
     others = [int(np.count_nonzero(evaluations.run[part.rows])) for part in pending.parts]
@@ -110,4 +119,8 @@ def told_by_part(pending: Pending, evaluations: Evaluations, before: Counters) -
         rows: IntArray = part.rows
         own = Trials(trials.X[rows], part.step, trials.on_mesh[rows], trials.centre, trials.block, trials.opportunistic)
         told = evaluations.take(rows)
-        yield part, Pending(own, pending.origins[rows], part.memo), Evaluations(told.X, told.F, told.C, told.status, counters)
+        yield (
+            part,
+            Pending(own, pending.origins[rows], part.memo),
+            Evaluations(told.X, told.F, told.C, told.status, counters),
+        )

@@ -32,9 +32,12 @@ class Options:
         "n+1", "poll directions: 'n+1' (orthogonal with negative completion) or '2n' (orthogonal pairs)"
     )
     opportunistic: bool = _option(True, "end a step after the first block with a success; False evaluates every trial")
-    block_size: int = _option(1, "points evaluated in one call; beyond 1 every block is filled, which changes the trajectory")
+    block_size: int = _option(
+        1, "points evaluated in one call; beyond 1 every block is filled, which changes the trajectory"
+    )
     fill_blocks: bool = _option(
-        True, "fill blocks with points of several steps; False: `block_size` only cuts what one step proposes into calls"
+        True,
+        "fill blocks with points of several steps; False: `block_size` only cuts what one step proposes into calls",
     )
     frame_size_init: float | tuple[float, ...] | None = _option(
         None, "first frame size, user units, one value or one a variable; None: a tenth of the range"
@@ -75,7 +78,9 @@ class Options:
         attacks: Any = self.attacks
         size: Any = self.frame_size_init
         if isinstance(self.searches, (str, list)):
-            object.__setattr__(self, "searches", (self.searches,) if isinstance(self.searches, str) else tuple(self.searches))
+            object.__setattr__(
+                self, "searches", (self.searches,) if isinstance(self.searches, str) else tuple(self.searches)
+            )
         if not isinstance(attacks, tuple):
             object.__setattr__(self, "attacks", tuple(attacks) if isinstance(attacks, list) else (attacks,))
         for field_ in dataclasses.fields(self):

@@ -12,7 +12,9 @@ import numpy as np
 
 from dfoattack._typing import FloatArray
 
-CURVATURE_WEIGHT = 1e-3  # of the Hessian's entries in the norm that decides where the points do not: gradients are free, nearly
+CURVATURE_WEIGHT = (
+    1e-3  # of the Hessian's entries in the norm that decides where the points do not: gradients are free, nearly
+)
 DIMENSION_MAX = 30  # beyond, the coefficients of a quadratic are too many for a least-squares problem a round
 
 
@@ -40,7 +42,9 @@ def coefficients(n: int) -> int:
     return (n + 1) * (n + 2) // 2
 
 
-def quadratic_fit(S: FloatArray, values: FloatArray, weights: FloatArray, prior: FloatArray | None = None) -> Quadratics:
+def quadratic_fit(
+    S: FloatArray, values: FloatArray, weights: FloatArray, prior: FloatArray | None = None
+) -> Quadratics:
     """Models with the first value at the first point, which is the origin, and a least-squares fit to the others.
 
     Parameters

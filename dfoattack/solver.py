@@ -21,6 +21,7 @@ from dfoattack.result import Result, build_result
 from dfoattack.state import SolverState
 from dfoattack.transitions import Schedule, ask, improves, initial_state, make_setup, tell
 from dfoattack.trials import Evaluations, Status, Trials
+from dfoattack.workers import Workers
 
 
 class Solver:
@@ -34,6 +35,7 @@ class Solver:
     seed : int, optional           seed of the one random generator, >= 0
     f_target : float, optional     stop once a feasible objective value at least this good is known
     journal : Journal, optional    memory of what user code answered, see `storage.RunFile`
+    workers : int or callable      processes for `evaluate`, or a function like `map`, see `dfoattack.solve`
 
     Raises
     ------
@@ -65,6 +67,7 @@ class Solver:
         seed: int = 0,
         f_target: float | None = None,
         journal: Journal | None = None,
+        workers: Workers = None,
     ) -> None:
         self.problem = problem
         self.options = Options.make(options)
@@ -78,6 +81,7 @@ class Solver:
             gradient_cost=self.options.gradient_cost,
             timeout=self.options.timeout,
             journal=journal,
+            workers=workers,
         )
         self._view = self.evaluator.view()
         self._rng = self.state.rng.generator()

@@ -62,6 +62,7 @@ from dfoattack.steps.vns import VNS
 from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
+FILL = Fill()
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
 GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
 OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
@@ -74,7 +75,7 @@ class Schedule:
     """The steps of an iteration in order, what fills idle places of a block, and the names under which points are recorded."""
 
     steps: tuple[Step, ...]
-    fill: Step = Fill()
+    fill: Step = FILL
 
     @classmethod
     def default(cls, options: Options) -> Schedule:

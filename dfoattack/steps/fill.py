@@ -24,11 +24,10 @@ from dfoattack.search_states import FillState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
 
-LADDER = (1.0, 2.0, 0.5, 4.0, 0.25, 0.1)  # radii of the steps, in units of the radius; the first ones matter most
+LADDER = (1.0, 0.5, 2.0, 0.25)  # radii of the steps, in units of the radius; the first ones matter most
 REACHES = (1.2, 2.0, 3.5)  # points a model is made of, in numbers of coefficients
-STEPS_SHARE = 0.5  # of the places at most: steps of models; the rest is for clouds
+STEPS_SHARE = 0.4  # of the places at most: steps of models; the rest is for clouds
 FOCUS = 0.5  # share of the cloud round the first step
-AROUND = 100  # steps that get a cloud
 LEAST = 0.1  # factor by which a radius may fall after a success
 SPREAD = 0.5  # of a cloud, in units of the length of the step to its centre
 POINTS_MAX = 1200  # of one model
@@ -38,7 +37,9 @@ CONDITION = 1e-4  # smallest curvature, relative to the largest, that shapes the
 VALUE_MAX = 1e100  # larger values are kept out of the models
 RADIUS_MIN = 1e-12  # in units of the scale
 COLUMNS_MAX = 30  # constraint columns modelled, those nearest to being active
-MARGIN = 0.02  # distance from the constraints' models of every other step, in units of their change over the trust region
+MARGIN = (
+    0.02  # distance from the constraints' models of every other step, in units of their change over the trust region
+)
 TRIES = 8  # wider and wider clouds until the block is full
 
 
@@ -234,7 +235,9 @@ class _Round:
             size = float(np.abs(g).max() + np.abs(H).max()) or 1.0
             trust_step(g / size, np.ascontiguousarray(H / size), nothing, -free, free, 1.0, s)
         else:
-            change = np.sqrt((model.g**2).sum(axis=1)) * radius + 0.5 * np.sqrt((model.H**2).sum(axis=(1, 2))) * radius**2
+            change = (
+                np.sqrt((model.g**2).sum(axis=1)) * radius + 0.5 * np.sqrt((model.H**2).sum(axis=(1, 2))) * radius**2
+            )
             change[~(change > 0.0)] = 1.0
             c = model.c / change + MARGIN * margin
             c[0] = 0.0
@@ -249,7 +252,7 @@ class _Round:
         D = self.rng.standard_normal((count, self.n))
         D /= np.sqrt((D * D).sum(axis=1))[:, None]
         D *= self.rng.random(count)[:, None] ** (1.0 / self.n)
-        pick = self.rng.integers(min(len(S), AROUND) + 1, size=count) if S else np.zeros(count, dtype=np.int64)
+        pick = self.rng.integers(len(S) + 1, size=count) if S else np.zeros(count, dtype=np.int64)
         if S:  # half of them round the first step
             pick[: int(FOCUS * count)] = 1
         centres = np.vstack([np.zeros(self.n), *S])[pick]
