@@ -10,6 +10,7 @@ from dfoattack import codec
 from dfoattack.solver import Solver
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.cma import CMA
+from dfoattack.steps.fill import Fill
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import PollCompletion
 from dfoattack.steps.subspace import Subspace
@@ -23,7 +24,7 @@ CASES = [
     for name, budget in (("network", 90), ("mixed", 120), ("sphere", 150), ("waves", 150))
     for options in ({}, {"poll": "2n", "block_size": 3, "covering_quota": 10})
 ]
-SEARCHES = (CMA(), NelderMead(), VNS(), Subspace(minimum=2))
+SEARCHES = (CMA(), NelderMead(), VNS(), Subspace(minimum=2), Fill())
 
 
 def check(step: Step, solver: Solver, proposal: Proposal) -> None:
