@@ -96,9 +96,16 @@ test-oldest:
 doctest: install-test
 	$(PYTEST) --doctest-modules dfoattack
 
+# Half an hour or so on one core; stopped, it goes on where it was. benchmarks/README.md has the longer comparisons.
+ARENA ?= benchmarks/results/arena
+ARENA_SOLVERS ?= dfoattack,nomad,cma-es,cobyqa,pybobyqa,random
 bench: install-test
 	$(BIN)/python -m benchmarks.micro
 	$(BIN)/python -m benchmarks.networks --problems biodiesel,airfoil
+	$(BIN)/python -m benchmarks run bbob --solvers $(ARENA_SOLVERS) --budget 200n --n 2,5 --only '*-i1' --out $(ARENA)
+	$(BIN)/python -m benchmarks run bbob-constrained --solvers $(ARENA_SOLVERS) --budget 100n --n 2 --only '*-i1' --out $(ARENA)
+	$(BIN)/python -m benchmarks run more-wild --solvers $(ARENA_SOLVERS) --budget '50(n+1)' --seeds 1 --out $(ARENA)
+	$(BIN)/python -m benchmarks report $(ARENA)
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build demo dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

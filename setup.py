@@ -16,7 +16,15 @@ EXTRAS: dict[str, list[str]] = {
     "torch": ["torch>=2.2"],
     "ipopt": ["cyipopt>=1.4"],
     "plot": ["matplotlib>=3.8"],
-    "bench": ["cma>=4.0", "PyNomadBBO>=4.6", "cobyqa>=1.1", "coco-experiment>=2.8"],
+    "bench": [
+        "cma>=4.0",
+        "PyNomadBBO>=4.6",
+        "cobyqa>=1.1",
+        "coco-experiment>=2.8",
+        "Py-BOBYQA>=1.5",
+        "directsearch>=1.1",
+        "nlopt>=2.9",
+    ],
     # What tests/kernels and tests/unit need, without the linters.
     "core-test": ["hypothesis>=6.100", "pytest>=8.2"],
     "test": [

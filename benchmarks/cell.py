@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import baselines
+from benchmarks.warm_up import warm_up
 from dfoattack import registry
 
 if TYPE_CHECKING:
@@ -37,29 +38,9 @@ def run(cell: dict[str, Any], path: Path) -> None:
     if cell["fingerprint"] != short_fingerprint(problem):
         raise ValueError(f"The problem {cell['problem']} has changed since this cell was described.")
     if cell["solver"] == "dfoattack":
-        _warm_up()
+        warm_up(solver)
     log = solver.run(problem, float(cell["budget"]), int(cell["seed"]), float(cell["gradient_cost"]))
     log.save(path)
-
-
-def _warm_up() -> None:
-    """Load the compiled kernels before the clock starts; what that costs is measured in `benchmarks.micro`."""
-    import numpy as np
-
-    import dfoattack as da
-
-    problem = da.Problem(
-        objective=lambda x: np.sum(x * x, axis=1),
-        objective_grad=lambda x: 2.0 * x,
-        constraints=[
-            da.Constraint(lambda x: 0.1 - x[:, 0], grad=lambda X, Y, W: (np.zeros_like(X), -W[:, :1] * np.eye(2)[:1]))
-        ],
-        space=da.Box([-1.0, -1.0], [1.0, 1.0]),
-        x0=[0.7, -0.4],
-        sense="minimize",
-        name="warm-up",
-    )
-    da.solve(problem, budget=200, seed=0)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class LimitReached(BaseException):
-    """The budget is spent. Not an `Exception`: solvers that catch those must not swallow it."""
+    """The budget, or the time of a run, is spent. Not an `Exception`: solvers that catch those must not swallow it."""
 
 
 @dataclass
@@ -83,8 +83,9 @@ class Counter:
         self._known: dict[bytes, _Answer] = {}
         self._rows = _Rows()
         self._nfev = self._nphi = self._ngev = self._hits = 0
-        self._seconds_user = 0.0
+        self._seconds_user = self._cpu_user = 0.0
         self._extra_cpu = 0.0
+        self._error = ""
         self._wall0, self._cpu0 = time.perf_counter(), time.process_time()
 
     @property
@@ -117,10 +118,9 @@ class Counter:
         x, answer = self._at(z)
         if answer.y is None:
             return np.zeros(self.n)
-        start = time.perf_counter()
         weight = np.full(1, float(self.problem.sign))
-        g = np.asarray(self.problem.vjp(x[None], answer.y[None], weight, None), dtype=np.float64)
-        self._seconds_user += time.perf_counter() - start
+        with self._user_code():
+            g = np.asarray(self.problem.vjp(x[None], answer.y[None], weight, None), dtype=np.float64)
         self.charge(vjps=1)
         return self.space.reduce(np.where(np.isfinite(g), g, 0.0)[0])
 
@@ -129,9 +129,8 @@ class Counter:
         x, answer = self._at(z)
         if answer.y is None:
             return np.zeros((len(rows), self.n))
-        start = time.perf_counter()
-        J, vjps = self.problem.constraint_jacobian(x, answer.y, rows)
-        self._seconds_user += time.perf_counter() - start
+        with self._user_code():
+            J, vjps = self.problem.constraint_jacobian(x, answer.y, rows)
         self.charge(_price(self.problem, J, vjps))
         return self.space.reduce(np.where(np.isfinite(J), J, 0.0))
 
@@ -156,6 +155,10 @@ class Counter:
         if text not in self.notes:
             self.notes.append(text)
 
+    def fail(self, text: str) -> None:
+        """The solver broke down and the run ends here; what was logged before counts."""
+        self._error = text
+
     def as_problem(self) -> Problem:
         """A `Problem` like the original whose forward passes, answers and gradients are booked and logged here.
 
@@ -166,19 +169,20 @@ class Counter:
 
     def log(self) -> Log:
         """The log so far, as arrays."""
-        rows, N = self._rows, len(self._rows.f)
+        # A time limit may interrupt between two appends; `cpu` is the last column of a row.
+        rows, N = self._rows, len(self._rows.cpu)
         p = next((c.shape[0] for c in rows.C if c is not None), 0)
         C = np.full((N, p), np.nan)
-        for i, c in enumerate(rows.C):
+        for i, c in enumerate(rows.C[:N]):
             if c is not None:
                 C[i] = c
         return Log(
-            X=np.array(rows.X).reshape(N, self.problem.n),
-            f=np.array(rows.f),
+            X=np.array(rows.X[:N]).reshape(N, self.problem.n),
+            f=np.array(rows.f[:N]),
             C=C,
-            status=np.array(rows.status, dtype=np.int8),
-            spent=np.array(rows.spent),
-            wall=np.array(rows.wall),
+            status=np.array(rows.status[:N], dtype=np.int8),
+            spent=np.array(rows.spent[:N]),
+            wall=np.array(rows.wall[:N]),
             cpu=np.array(rows.cpu),
             nfev=self._nfev,
             nphi=self._nphi,
@@ -189,7 +193,19 @@ class Counter:
             seconds_user=self._seconds_user,
             seconds_cpu=time.process_time() - self._cpu0 + self._extra_cpu,
             notes=tuple(self.notes),
+            cpu_user=self._cpu_user,
+            error=self._error,
         )
+
+    @contextmanager
+    def _user_code(self) -> Iterator[None]:
+        """Clocks around the problem's own code."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            self._seconds_user += time.perf_counter() - wall
+            self._cpu_user += time.process_time() - cpu
 
     def _answer(self, x: FloatArray) -> _Answer:
         found = self._known.get(x.tobytes())
@@ -209,12 +225,11 @@ class Counter:
         """One block (k, n), k within what remains; a block that raises is run again row by row."""
         if self.remaining < X.shape[0]:
             raise LimitReached
-        start = time.perf_counter()
         try:
-            Y = np.asarray(self.problem.forward(X), dtype=np.float64)
-            f, C = self.problem.outer(X, Y)
+            with self._user_code():
+                Y = np.asarray(self.problem.forward(X), dtype=np.float64)
+                f, C = self.problem.outer(X, Y)
         except self.problem.failures:
-            self._seconds_user += time.perf_counter() - start
             if X.shape[0] > 1:
                 for row in X:
                     self._evaluate(row[None])
@@ -222,7 +237,6 @@ class Counter:
             self._nphi += 1
             self._book(X[0], None, np.nan, None)
             return
-        self._seconds_user += time.perf_counter() - start
         self._nphi += X.shape[0]
         for i in range(X.shape[0]):
             self._book(X[i], Y[i].copy(), float(f[i]), np.array(C[i], dtype=np.float64))
@@ -264,14 +278,6 @@ def _booked(counter: Counter) -> Problem:
     def keys(X: FloatArray) -> list[bytes]:
         return [(x + 0.0).tobytes() for x in X]
 
-    @contextmanager
-    def clock() -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            counter._seconds_user += time.perf_counter() - start
-
     def pay(X: FloatArray) -> None:
         paid.clear()
         for key in keys(X):
@@ -282,13 +288,13 @@ def _booked(counter: Counter) -> Problem:
     def forward(X: FloatArray) -> FloatArray:
         if not identity:
             pay(X)
-        with clock():
+        with counter._user_code():
             return kind.forward(booked, X)
 
     def outer(X: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
         if identity:
             pay(X)
-        with clock():
+        with counter._user_code():
             f, C = kind.outer(booked, X, Y)
         for i, key in enumerate(keys(X)):
             if key not in written:
@@ -298,13 +304,13 @@ def _booked(counter: Counter) -> Problem:
         return f, C
 
     def vjp(X: FloatArray, Y: FloatArray, wf: FloatArray, W: FloatArray | None = None) -> FloatArray:
-        with clock():
+        with counter._user_code():
             G = kind.vjp(booked, X, Y, wf, W)
         charge(X.shape[0])
         return G
 
     def constraint_jacobian(x: FloatArray, y: FloatArray, rows: npt.ArrayLike) -> tuple[FloatArray, int]:
-        with clock():
+        with counter._user_code():
             J, vjps = kind.constraint_jacobian(booked, x, y, rows)
         charge(_price(booked, J, vjps))
         return J, vjps

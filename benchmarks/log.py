@@ -32,6 +32,8 @@ class Log:
     nfev, nphi, ngev, hits     points evaluated, forward passes, vector-Jacobian products (points each), repeats
     seconds_user               wall seconds inside the problem's own code
     seconds_cpu                CPU seconds of the whole run, child processes included
+    cpu_user                   CPU seconds inside the problem's own code
+    error                      why the solver broke down before its budget was spent; empty if it did not
     notes                      what the adaptor has to say (restarts, crashes of a solver, aggregated constraints)
     """
 
@@ -51,6 +53,8 @@ class Log:
     seconds_user: float
     seconds_cpu: float
     notes: tuple[str, ...] = ()
+    cpu_user: float = 0.0
+    error: str = ""
 
     def __len__(self) -> int:
         return int(self.f.shape[0])

@@ -9,7 +9,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("dfoattack", "numpy", "scipy", "numba", "torch", "cma", "PyNomadBBO", "cobyqa")
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = (
+    *("dfoattack", "numpy", "scipy", "numba", "torch", "cma", "PyNomadBBO", "cobyqa", "Py-BOBYQA", "nlopt"),
+    *("directsearch", "cyipopt", "coco-experiment"),
+)
 
 
 def processor() -> str:
@@ -27,11 +31,12 @@ def commit() -> str:
     """Short commit hash, with a plus sign where files differ from it; `unknown` outside a repository."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=ROOT)
+        return done.stdout.strip()
 
     try:
         head = git("rev-parse", "--short", "HEAD")
-        changed = git("status", "--porcelain", "dfoattack", "problems")
+        changed = git("status", "--porcelain", "dfoattack", "problems", "benchmarks/*.py")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed else "")

@@ -17,9 +17,15 @@ TOLERANCES = (1e-6, 0.0)
 
 
 def feasible(log: Log, problem: Problem, tolerance: float) -> BoolArray:
-    """(N,) rows inside the bounds (by 0 ulp), with every raw c <= tolerance, answered, and within the budget."""
+    """(N,) rows inside the bounds (by 0 ulp), with every raw c <= tolerance, answered, and within the budget.
+
+    Of an equality |c| may be as large as its own tolerance, if that is larger.
+    """
     inside = np.all((log.X >= problem.space.lower) & (log.X <= problem.space.upper), axis=1)
-    largest = np.max(log.C, axis=1, initial=-np.inf) if log.C.shape[1] else np.full(len(log), -np.inf)
+    C = log.C
+    if problem.equality.any():
+        C = np.where(problem.equality, np.minimum(np.abs(C), problem.excess(C) + tolerance), C)
+    largest = np.max(C, axis=1, initial=-np.inf) if C.shape[1] else np.full(len(log), -np.inf)
     # NaN compares as false, so failed rows drop out here.
     return np.asarray(inside & (largest <= tolerance) & (log.status == 0) & (log.spent <= log.budget), dtype=np.bool_)
 

@@ -17,15 +17,21 @@ def generator(problem: Problem, seed: int, k: int) -> np.random.Generator:
     return np.random.default_rng([zlib.crc32(problem.name.encode()), seed, k])
 
 
-def uniform(problem: Problem, rng: np.random.Generator, count: int) -> FloatArray:
-    """(count, n_free) points of the box; an infinite side is taken at ten times the start's size from the start."""
+def reach(problem: Problem) -> tuple[FloatArray, FloatArray]:
+    """(n_free,) corners of the box random starts come from; an infinite side is ten times the start's size away."""
     box = problem.space
     centre = np.zeros(box.n_free) if problem.x0 is None else box.reduce(problem.x0[0])
-    reach = 10.0 * np.maximum(1.0, np.abs(centre))
-    lower = np.where(np.isfinite(box.free_lower), box.free_lower, centre - reach)
-    upper = np.where(np.isfinite(box.free_upper), box.free_upper, centre + reach)
-    points = lower + (upper - lower) * rng.random((count, box.n_free))
-    return box.snap(np.minimum(points, upper))
+    far = 10.0 * np.maximum(1.0, np.abs(centre))
+    lower = np.where(np.isfinite(box.free_lower), box.free_lower, centre - far)
+    upper = np.where(np.isfinite(box.free_upper), box.free_upper, centre + far)
+    return lower, upper
+
+
+def uniform(problem: Problem, rng: np.random.Generator, count: int) -> FloatArray:
+    """(count, n_free) points of the box, see `reach`."""
+    lower, upper = reach(problem)
+    points = lower + (upper - lower) * rng.random((count, lower.shape[0]))
+    return problem.space.snap(np.minimum(points, upper))
 
 
 def start(problem: Problem, seed: int, k: int) -> FloatArray:

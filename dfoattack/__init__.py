@@ -23,9 +23,13 @@ if TYPE_CHECKING:
         ProblemError,
         StoreError,
     )
+    from dfoattack.multi.api import resume_multi, solve_multi
+    from dfoattack.multi.problem import MultiProblem
+    from dfoattack.multi.result import FrontCertificate, FrontRecords, FrontResult, hypervolume
+    from dfoattack.multi.solver import MultiSolver
     from dfoattack.options import Options
-    from dfoattack.problem import Constraint, Known, Problem
-    from dfoattack.progress import Event
+    from dfoattack.problem import Constraint, Known, Linear, Problem
+    from dfoattack.progress import Event, FrontEvent
     from dfoattack.result import Records, Result, StopReason
     from dfoattack.scipy_api import minimize, scipy_method
     from dfoattack.solver import Solver
@@ -47,9 +51,13 @@ _HOMES = {
         "ProblemError",
         "StoreError",
     ),
+    "multi.api": ("resume_multi", "solve_multi"),
+    "multi.problem": ("MultiProblem",),
+    "multi.result": ("FrontCertificate", "FrontRecords", "FrontResult", "hypervolume"),
+    "multi.solver": ("MultiSolver",),
     "options": ("Options",),
-    "problem": ("Constraint", "Known", "Problem"),
-    "progress": ("Event",),
+    "problem": ("Constraint", "Known", "Linear", "Problem"),
+    "progress": ("Event", "FrontEvent"),
     "result": ("Records", "Result", "StopReason"),
     "scipy_api": ("minimize", "scipy_method"),
     "solver": ("Solver",),
@@ -68,8 +76,15 @@ __all__ = [
     "EvaluationFailed",
     "Evaluations",
     "Event",
+    "FrontCertificate",
+    "FrontEvent",
+    "FrontRecords",
+    "FrontResult",
     "Known",
+    "Linear",
     "MissingExtraError",
+    "MultiProblem",
+    "MultiSolver",
     "OptionError",
     "Options",
     "Problem",
@@ -81,10 +96,13 @@ __all__ = [
     "StopReason",
     "StoreError",
     "Trials",
+    "hypervolume",
     "minimize",
     "resume",
+    "resume_multi",
     "scipy_method",
     "solve",
+    "solve_multi",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

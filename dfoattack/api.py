@@ -6,22 +6,61 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from dfoattack import __version__
 from dfoattack._validation import check_seed
-from dfoattack.errors import EvaluationError, OptionError
+from dfoattack.errors import EvaluationError, OptionError, StoreError
+from dfoattack.evaluator import Evaluator
 from dfoattack.options import Options
 from dfoattack.problem import Problem
-from dfoattack.progress import Event, ProgressLine
+from dfoattack.progress import Event, FrontEvent, ProgressLine
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result
 from dfoattack.solver import Solver
 from dfoattack.storage import RunFile
+from dfoattack.trials import Evaluations, Trials
 from dfoattack.workers import Workers
 
 Callback = Callable[[Event], object]
 Path = str | os.PathLike[str]
+
+
+class Outcome(Protocol):
+    """What the loop needs of a result."""
+
+    @property
+    def reason(self) -> StopReason: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def certificate(self) -> Any: ...
+
+
+E = TypeVar("E", bound=Event | FrontEvent)
+R = TypeVar("R", bound=Outcome)
+E_co = TypeVar("E_co", bound=Event | FrontEvent, covariant=True)
+R_co = TypeVar("R_co", bound=Outcome, covariant=True)
+
+
+class Engine(Protocol[R_co, E_co]):
+    """What the loop needs of a solver: the one for one objective, or the one for several."""
+
+    evaluator: Evaluator
+
+    @property
+    def stop(self) -> StopReason | None: ...
+    @property
+    def step_name(self) -> str: ...
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def pending(self) -> Trials | None: ...
+    def ask(self) -> Trials: ...
+    def evaluate(self) -> Evaluations: ...
+    def tell(self, evaluations: Evaluations) -> StopReason | None: ...
+    def event(self, step: str, seconds: float) -> E_co: ...
+    def result(self, reason: StopReason | None, seconds: Mapping[str, float] | None, store: str | None) -> R_co: ...
 
 
 def solve(
@@ -84,15 +123,15 @@ def solve(
     """
     options = Options.make(options)
     seed = check_seed(seed)
-    limit = _check_time(max_time)
+    limit = check_time(max_time)
     _check_workers(workers, options)
     solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target, workers=workers)
     if store is None:
-        return _loop(solver, None, callback, progress, limit)
+        return run_loop(solver, None, callback, progress, limit)
     identity = _meta(problem, options, seed, budget, f_target, max_time)
     with RunFile.create(store, {**identity, "user": dict(meta or {})}) as run:
         solver.evaluator.journal = run
-        return _loop(solver, run, callback, progress, limit)
+        return run_loop(solver, run, callback, progress, limit)
 
 
 def resume(
@@ -125,9 +164,13 @@ def resume(
     """
     with RunFile.open(path) as run:
         meta = run.meta()
+        if meta.get("kind") == "front":
+            raise StoreError(
+                f"The run file {str(path)!r} belongs to a run with several objectives. Use `resume_multi`."
+            )
         stored = Options.from_dict(meta["options"]) if options is None else Options.make(options)
         seed, first, target = int(meta["seed"]), meta["budget"], meta["f_target"]
-        limit = _check_time(meta["max_time"] if max_time is None else max_time)
+        limit = check_time(meta["max_time"] if max_time is None else max_time)
         run.expect(_meta(problem, stored, seed, first, target, meta["max_time"]))
         budgets = run.extensions if budget is None or budget in (first, *run.extensions) else (*run.extensions, budget)
         largest = max((b for b in (first, *run.extensions) if b is not None), default=0.0)
@@ -135,14 +178,14 @@ def resume(
             raise OptionError(f"`budget` must be at least the stored one, {largest:g}, got {budget:g}.")
         _check_workers(workers, stored)
         solver = Solver(problem, stored, budget=first, seed=seed, f_target=target, journal=run, workers=workers)
-        result = _loop(solver, run, callback, progress, limit)
+        result = run_loop(solver, run, callback, progress, limit)
         for larger in budgets:
             # The run must come to the end of every earlier budget first: what is asked near an end depends on it.
             if result.reason != StopReason.BUDGET:
                 break
             run.extend(larger)
             solver.extend(larger)
-            result = _loop(solver, run, callback, progress, limit)
+            result = run_loop(solver, run, callback, progress, limit)
         return result
 
 
@@ -171,7 +214,8 @@ def _check_workers(workers: Workers, options: Options) -> None:
         )
 
 
-def _check_time(max_time: float | None) -> float:
+def check_time(max_time: float | None) -> float:
+    """Seconds a run may take, inf for no limit; raises `OptionError` for anything else."""
     if max_time is None:
         return math.inf
     if not (isinstance(max_time, (int, float)) and max_time > 0.0):
@@ -179,13 +223,13 @@ def _check_time(max_time: float | None) -> float:
     return float(max_time)
 
 
-def _loop(
-    solver: Solver,
+def run_loop(
+    solver: Engine[R, E],
     run: RunFile | None,
-    callback: Callback | None,
-    progress: bool | Callable[[Event], object] | None,
+    callback: Callable[[E], object] | None,
+    progress: bool | Callable[[E], object] | None,
     max_time: float,
-) -> Result:
+) -> R:
     """Ask, evaluate, tell, until something stops the run; every way out goes through one result."""
     started, earlier = perf_counter(), 0.0 if run is None else run.elapsed()
     seconds: dict[str, float] = {}
@@ -194,7 +238,7 @@ def _loop(
     reason: StopReason | None = None
     error: EvaluationError | None = None
 
-    def finish(why: StopReason | None) -> Result:
+    def finish(why: StopReason | None) -> R:
         total = earlier + perf_counter() - started
         solve_time = max(0.0, perf_counter() - started - seconds.get("evaluate", 0.0))
         times = {**seconds, **solver.evaluator.seconds, "solver": solve_time, "total": total}
@@ -209,7 +253,7 @@ def _loop(
         while reason is None:
             clock = perf_counter()
             if run is not None:
-                run.set_step(solver.step_name, solver.state.iteration)
+                run.set_step(solver.step_name, solver.iteration)
             solver.ask()
             asked = perf_counter()
             name = solver.step_name
@@ -218,7 +262,7 @@ def _loop(
             if reason is not None:
                 break
             if run is not None:
-                run.set_step(name, solver.state.iteration)
+                run.set_step(name, solver.iteration)
             replaying = solver.evaluator.replaying
             evaluations = solver.evaluate()
             evaluated = perf_counter()
@@ -227,7 +271,7 @@ def _loop(
             seconds[name] += perf_counter() - evaluated
             if replaying:
                 continue
-            event = _event(solver, name, earlier + perf_counter() - started)
+            event = solver.event(name, earlier + perf_counter() - started)
             if show is not None:
                 show(event)
             if callback is not None and _asks_to_stop(callback, event):
@@ -255,28 +299,8 @@ def _loop(
     return result
 
 
-def _asks_to_stop(callback: Callback, event: Event) -> bool:
+def _asks_to_stop(callback: Callable[[E], object], event: E) -> bool:
     try:
         return callback(event) is True
     except StopIteration:
         return True
-
-
-def _event(solver: Solver, step: str, seconds: float) -> Event:
-    state, space = solver.state, solver.problem.space
-    row = state.best_feas if state.best_feas >= 0 else state.best_inf
-    known = row >= 0
-    history, counters = state.history.buffer, state.counters
-    return Event(
-        step=step,
-        iteration=state.iteration,
-        nfev=counters.nfev,
-        ngev=counters.ngev,
-        cost=counters.cost(solver.options.gradient_cost),
-        budget=solver.setup.budget,
-        x=space.expand(history.X[row : row + 1].copy())[0] if known else None,
-        fun=float(solver.problem.sign * history.f[row] + 0.0) if known else math.nan,
-        maxcv=float(max(history.V[row], 0.0)) if known else math.inf,
-        frame_size=state.mesh.size if state.mesh is not None else math.nan,
-        seconds=seconds,
-    )

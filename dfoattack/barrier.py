@@ -1,15 +1,18 @@
 """Extreme and progressive barrier: what counts as better.
 
 After Audet & Dennis (2009), "A progressive barrier for derivative-free nonlinear programming". A point is feasible iff
-max_j (c_j - tol_j) <= 0; h aggregates the violation of the progressive constraints; an infeasible point may be an incumbent while
-h <= h_max, and h_max never increases. Once there is a feasible incumbent, an infeasible point is of use only where its objective is
-better: else the feasible one dominates it. Points that violate an extreme constraint are rejected; as long as none satisfies them all,
-phase one minimises their violation instead of the objective.
+max_j (c_j - tol_j) <= 0 (of an equality |c_j| - tol_j); h aggregates the violation of the progressive constraints; an infeasible
+point may be an incumbent while h <= h_max, and h_max never increases. Once there is a feasible incumbent, an infeasible point is of
+use only where its objective is better: else the feasible one dominates it. Points that violate an extreme constraint are rejected;
+as long as none satisfies them all, phase one minimises their violation instead of the objective. A hybrid constraint is progressive
+until a poll centre satisfies it and extreme from then on, after Audet, Dennis & Le Digabel (2010), "Globalization strategies for
+mesh adaptive direct search".
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -19,7 +22,7 @@ from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.cache import History
 from dfoattack.kernels import barrier as kernels
-from dfoattack.trials import Evaluations
+from dfoattack.trials import Counters, Evaluations
 
 
 class Success(IntEnum):
@@ -35,11 +38,44 @@ UNSUCCESSFUL, PARTIAL, FULL = int(Success.UNSUCCESSFUL), int(Success.PARTIAL), i
 
 @dataclass(frozen=True)
 class Columns:
-    """Constraint columns as the barrier sees them: tolerances, scales S_j = max(1, |c_j(x0)|) and kinds, all (p,)."""
+    """Constraint columns as the barrier sees them.
+
+    Attributes
+    ----------
+    tol, scale : float64 (p,)    tolerances >= 0; scales S_j = max(1, |c_j(x0)|); units of c
+    extreme : bool (p,)          columns behind the extreme barrier now
+    equality : bool (p,)         two-sided columns: met iff |c| <= tol
+    hybrid : bool (p,)           columns that turn extreme for good once a poll centre satisfies them
+    """
 
     tol: FloatArray
     scale: FloatArray
     extreme: BoolArray
+    equality: BoolArray
+    hybrid: BoolArray
+
+    @classmethod
+    def none(cls) -> Columns:
+        """No constraints."""
+        flags = np.empty(0, dtype=bool)
+        return cls(np.empty(0), np.empty(0), flags, flags, flags)
+
+    @classmethod
+    def of(cls, specs: Sequence[tuple[str, str, float, bool]], C: FloatArray) -> Columns:
+        """Columns of (name, kind, tol, equality) with the scales of the first values C (p,)."""
+        kinds = [spec[1] for spec in specs]
+        return cls(
+            np.array([spec[2] for spec in specs], dtype=np.float64),
+            np.maximum(1.0, np.abs(C)),
+            np.array([kind == "extreme" for kind in kinds], dtype=bool),
+            np.array([spec[3] for spec in specs], dtype=bool),
+            np.array([kind == "progressive-to-extreme" for kind in kinds], dtype=bool),
+        )
+
+    def excess(self, C: FloatArray) -> FloatArray:
+        """c - tol, of equalities |c| - tol, of values C (..., p)."""
+        excess: FloatArray = np.where(self.equality, np.abs(C), C) - self.tol
+        return excess
 
 
 @dataclass(frozen=True)
@@ -102,7 +138,7 @@ def measured(barrier: Barrier, evaluations: Evaluations) -> tuple[FloatArray, Fl
     bad = evaluations.status != 0
     columns = barrier.columns
     if columns is not None and evaluations.C.shape[1]:
-        kernels.violations(evaluations.C, columns.tol, columns.scale, columns.extreme, H, HE, V)
+        kernels.violations(evaluations.C, columns.tol, columns.scale, columns.extreme, columns.equality, H, HE, V)
     if bad.any():
         F[bad], H[bad], HE[bad], V[bad] = np.inf, np.inf, np.inf, np.inf
     F[HE > 0.0] = np.inf
@@ -203,3 +239,28 @@ def poll_centres(barrier: Barrier, history: History, margin: float) -> tuple[int
     if history.buffer.F[inf] < history.buffer.F[feas] - margin * barrier.f_scale:
         return inf, feas
     return feas, inf
+
+
+def hardened(barrier: Barrier, history: History, margin: float) -> tuple[Barrier, History]:
+    """Barrier and history after hybrid columns that a poll centre satisfies have turned extreme, for good.
+
+    All points of the history are judged again. Those of the run that satisfy the column keep their h, the others are out, so that
+    h_max, once set by an incumbent, keeps its meaning.
+    """
+    columns = barrier.columns
+    if columns is None or barrier.phase == 1 or not columns.hybrid.any():
+        return barrier, history
+    centres = [row for row in poll_centres(barrier, history, margin) if row >= 0]
+    if not centres:
+        return barrier, history
+    met = (columns.excess(history.C[centres]) <= 0.0).any(axis=0)
+    turning = columns.hybrid & met
+    if not turning.any():
+        return barrier, history
+    columns = evolve(columns, extreme=columns.extreme | turning, hybrid=columns.hybrid & ~met)
+    barrier = evolve(barrier, columns=columns)
+    told = Evaluations(history.X, history.f, history.C, history.status, Counters())
+    F, H, HE, _ = measured(barrier, told)
+    history = history.judged(F, H, HE)
+    # The centre that satisfies them leads on: it is the feasible incumbent, or the only one.
+    return with_points(evolve(barrier, feas=-1, inf=-1), history, barrier.start), history

@@ -15,8 +15,9 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.cache import History, point_keys
 from dfoattack.state import Part, Pending, Setup, SolverState
+from dfoattack.steps import admissible
 from dfoattack.steps.base import Outcome, Proposal, Step
-from dfoattack.steps.fill import merit
+from dfoattack.steps.fill import Fill, merit
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.trials import Counters, Evaluations, Trials
 
@@ -56,6 +57,13 @@ class _Block:
         return True
 
 
+def admitted(setup: Setup, state: SolverState, step: Step, proposal: Proposal) -> Proposal:
+    """The proposal of a step as it may be evaluated: categorical levels kept, known linear constraints satisfied."""
+    if not (setup.geometry.plain or step.changes_levels):
+        proposal = evolve(proposal, X=setup.geometry.held(proposal.X, proposal.origins))
+    return admissible.proposal(setup, state, proposal)
+
+
 def gathered(
     setup: Setup,
     steps: Sequence[Step],
@@ -84,12 +92,13 @@ def gathered(
         # As if the step had failed: its block may hold what would be asked next.
         follower = steps[stage].update(setup, follower, Outcome(memo, seen, seen))
         stage += 1
-        following = steps[stage].propose(setup, follower, rng, view)
+        following = admitted(setup, follower, steps[stage], steps[stage].propose(setup, follower, rng, view))
         memo = following.memo
         if following.X.shape[0] and not block.add(stage, steps[stage].name, following, whole=True):
             break
     if block.free:
-        block.add(len(steps), fill.name, fill.propose(setup, state, rng, view), whole=False)
+        spare = admitted(setup, state, fill, fill.propose(setup, state, rng, view))
+        block.add(len(steps), fill.name, spare, whole=False)
     X, origins, on_mesh = np.vstack(block.X), np.vstack(block.origins), np.concatenate(block.on_mesh)
     order = np.argsort(merit(setup, state, X), kind="stable")
     place = np.empty_like(order)
@@ -109,9 +118,15 @@ def gathered(
 def told_by_part(
     pending: Pending, evaluations: Evaluations, before: Counters
 ) -> Iterator[tuple[Part, Pending, Evaluations]]:
-    """Each part with its own trials and answers, in order; the counters grow from part to part, gradients being charged to the first."""
+    """Each part with its own trials and answers, in order; the counters grow from part to part.
+
+    The first part is charged its gradients and what fills idle places besides its own points: a turn costs a round, however few points
+    it is about, and what follows them is free.
+    """
     trials, after = pending.trials, evaluations.counters
     others = [int(np.count_nonzero(evaluations.run[part.rows])) for part in pending.parts]
+    spare = [run if part.step == Fill.name else 0 for part, run in zip(pending.parts, others, strict=True)]
+    others = [others[0] + sum(spare), *(run - free for run, free in zip(others[1:], spare[1:], strict=True))]
     left = sum(others)
     for part, run in zip(pending.parts, others, strict=True):
         left -= run

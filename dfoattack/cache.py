@@ -156,6 +156,12 @@ class History:
         row = self.buffer.index.get(key, -1)
         return row if row < self.size else -1
 
+    def judged(self, F: FloatArray, H: FloatArray, HE: FloatArray) -> History:
+        """The same points with other measures F, H, HE (N,): what a change of the barrier makes of them."""
+        buffer = self.buffer.copy(self.size, self.buffer.capacity, self.buffer.p)
+        buffer.F[: self.size], buffer.H[: self.size], buffer.HE[: self.size] = F, H, HE
+        return History(buffer, self.size)
+
     def extended(
         self,
         X: FloatArray,

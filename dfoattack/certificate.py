@@ -20,6 +20,9 @@ from dfoattack.state import Setup, SolverState
 
 _WORK_MAX = 2e8  # test points x evaluated points x variables; more would keep the user waiting for the statement
 _IMPROVING_MAX = 0.5  # a bound that allows half of the ball to improve says nothing
+_WIDE_BAND = (
+    0.1  # share of covering trials that must meet the equalities before their bands count as sets with an interior
+)
 _INTERIOR_TRIALS = 10  # covering trials without a single feasible one after which an interior is doubted
 
 
@@ -94,21 +97,21 @@ def certify(setup: Setup, state: SolverState, seed: int, covering_code: int) -> 
         return Certificate(radius, 0, math.nan, 0, 1.0, False, 0, math.nan, 1.0 - beta, False, reason)
     history, scale = state.history, state.mesh.scale
     x = history.X[row]
-    inside = (((history.X - x) / scale) ** 2).sum(axis=1) <= (2.0 * radius) ** 2
-    V = np.ascontiguousarray(history.X[inside])
+    geometry = setup.geometry
+    distance = (((geometry.images(x, history.X) - x) / scale) ** 2).sum(axis=1)
+    V = np.ascontiguousarray(history.X[distance <= (2.0 * radius) ** 2])
     count = int(min(options.certificate_points, max(100, _WORK_MAX / max(1, V.shape[0] * setup.n))))
     T = _ball_points(setup, x, scale, radius, np.random.Generator(np.random.PCG64(seed)), count)
     fill, uncovered = math.nan, 1.0
     if T.shape[0]:
-        d2 = np.empty(T.shape[0])
-        kernels.fill_distance(T, V, scale, d2)
+        d2 = geometry.fill_distance(T, V, scale)
         fill, uncovered = float(np.sqrt(d2.max())), 1.0 - beta ** (1.0 / T.shape[0])
     window, trials, exhausted = _window(state, row)
     improving = math.nan
     if trials:
         beta_j = 6.0 * beta / (math.pi**2 * max(1, window) ** 2)
         improving = 1.0 - beta_j ** (1.0 / trials)
-    points = int(((((history.X - x) / scale) ** 2).sum(axis=1) <= radius**2).sum())
+    points = int((distance <= radius**2).sum())
     covered = fill <= 0.5 * radius
     return Certificate(
         radius, points, fill, T.shape[0], uncovered, covered, trials, improving, 1.0 - beta, exhausted, ""
@@ -132,15 +135,23 @@ def _no_statement(setup: Setup, state: SolverState, row: int, covering_code: int
         return "no feasible point was found" if state.best_inf >= 0 else "no point could be evaluated"
     if state.mesh is None or not setup.n:
         return "there are no free variables to vary"
+    if not setup.geometry.moving.shape[0]:
+        return "there are only categorical variables to vary"
     if not setup.options.covering:
         return "the covering step was switched off"
+    if setup.polyhedron is not None and setup.polyhedron.E.shape[0]:
+        return "the linear equalities leave a set without interior"
     history, columns = state.history, state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return ""
-    distance = (((history.X - history.X[row]) / state.mesh.scale) ** 2).sum(axis=1)
+    x = history.X[row]
+    distance = (((setup.geometry.images(x, history.X) - x) / state.mesh.scale) ** 2).sum(axis=1)
     # Points made by covering only: the poll may walk inside a set without interior for ever.
     tried = (history.step == covering_code) & (distance <= setup.options.covering_radius**2) & (distance > 0)
-    if tried.sum() >= _INTERIOR_TRIALS and not np.any(history.V[tried] <= 0.0):
+    feasible = int(np.count_nonzero(history.V[tried] <= 0.0))
+    if columns.equality.any() and (tried.sum() < _INTERIOR_TRIALS or feasible < _WIDE_BAND * tried.sum()):
+        return f"equalities hold within their tolerances only, and {feasible} of {int(tried.sum())} covering trials met them"
+    if tried.sum() >= _INTERIOR_TRIALS and not feasible:
         return f"none of {int(tried.sum())} covering trials was feasible, the feasible set may have no interior here"
     return ""
 
@@ -150,12 +161,19 @@ def _ball_points(
 ) -> FloatArray:
     """About `count` points uniform in ball and box, fewer (possibly none) where rejection finds few."""
     parts, found = [], 0
+    geometry, at = setup.geometry, setup.geometry.moving
+    n, (lower, upper) = at.shape[0], geometry.around(x)
+    centre, scale, lower, upper = x[at], scale[at], lower[at], upper[at]
     for _ in range(8):
-        out = np.empty((count, setup.n))
-        normals, uniforms = rng.standard_normal((count, setup.n)), rng.random(count)
-        kept = int(kernels.ball_points(x, radius, scale, setup.lower, setup.upper, normals, uniforms, out))
-        parts.append(out[: min(kept, count - found)])
+        out = np.empty((count, n))
+        normals, uniforms = rng.standard_normal((count, n)), rng.random(count)
+        kept = int(kernels.ball_points(centre, radius, scale, lower, upper, normals, uniforms, out))
+        points = np.tile(x, (kept, 1))
+        points[:, at] = out[:kept]
+        if setup.polyhedron is not None:
+            points = points[setup.polyhedron.inside(points)]
+        parts.append(points[: count - found])
         found += parts[-1].shape[0]
-        if found >= count or not kept:
+        if found >= count or not parts[-1].shape[0]:
             break
     return np.vstack(parts) if parts else np.empty((0, setup.n))

@@ -322,9 +322,22 @@ def _headline(name: str, params: dict[str, Any], problem: Any, budget: float | N
     count = len(problem.constraints)
     constraints = f"{count or 'no'} constraint{'' if count == 1 else 's'}"
     print(
-        f"{name}{given}: {problem.sense}, {problem.n} variables, {constraints}, {gradients}; {limit}, seed {seed}",
+        f"{name}{given}: {problem.sense}, {_variables(problem.space)}, {constraints}, {gradients}; {limit}, seed {seed}",
         flush=True,
     )
+
+
+def _variables(space: Any) -> str:
+    """'5 variables (1 integer, 1 periodic)'."""
+    granular = int((space.granularity > 0.0).sum()) - len(space.categories)
+    kinds = (
+        (granular, "granular"),
+        (int((space.period > 0.0).sum()), "periodic"),
+        (len(space.categories), "categorical"),
+        (int(space.fixed_mask.sum()), "fixed"),
+    )
+    shown = ", ".join(f"{count} {kind}" for count, kind in kinds if count)
+    return f"{space.n} variables{f' ({shown})' if shown else ''}"
 
 
 def _guarded(run: Any, problem: Any, store: Path | None) -> Any:

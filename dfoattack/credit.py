@@ -56,7 +56,9 @@ def earned(credit: Credit, count: int, arm: int, gain: float, cost: float, n: in
     return evolve(credit, arms=tuple(arms), typical=typical)
 
 
-def shares(credit: Credit, ready: Sequence[bool], floors: Sequence[float], hopes: Sequence[float], n: int) -> list[float]:
+def shares(
+    credit: Credit, ready: Sequence[bool], floors: Sequence[float], hopes: Sequence[float], n: int
+) -> list[float]:
     """Share of the cost each arm shall have: by its rate, at least its floor, 0 where it is not ready."""
     arms = credit.arms or (Arm(),) * len(floors)
     prior = 0.2 * (n + 1.0)  # cost at which an arm's own record outweighs the ignorance about it

@@ -117,7 +117,16 @@ def interpolate(
     solution = inverse[:, :p] @ missing
     change = np.einsum("km,ki,kj->mij", solution[:p], S, S, optimize=True)
     return Interpolation(
-        rows, S, base, basis, back, inverse, offset, solution[p].copy(), solution[p + 1 :].T.copy(), prior + 0.5 * (change + change.swapaxes(1, 2))
+        rows,
+        S,
+        base,
+        basis,
+        back,
+        inverse,
+        offset,
+        solution[p].copy(),
+        solution[p + 1 :].T.copy(),
+        prior + 0.5 * (change + change.swapaxes(1, 2)),
     )
 
 
@@ -146,7 +155,9 @@ def without_point(found: Interpolation, t: int) -> Interpolation:
     return evolve(found, rows=np.delete(found.rows, t), S=np.delete(found.S, t, axis=0), inverse=inverse)
 
 
-def rebased(found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: FloatArray, values: FloatArray) -> Interpolation | None:
+def rebased(
+    found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: FloatArray, values: FloatArray
+) -> Interpolation | None:
     """The same set seen from s (n,) with basis `basis stretch`, `shrink` the inverse of stretch (n, n).
 
     values (p, m) at its points correct what round-off has lost; None where the points are badly placed in the new basis.

@@ -29,6 +29,8 @@ class Mesh:
     scale : float64 (n,)               the fixed metric: the frame size at the start of the run, user units, > 0
     mesh_size, frame_size : (n,)       delta and Delta, user units, mesh_size <= frame_size except where a floating-point
                                        floor keeps delta representable beside x
+    unit : float64 (n,) or None        sizes are unit * a 10^b; the period of a continuous periodic variable, so that mesh
+                                       sizes divide it and the mesh closes on itself at the seam; None: 1 everywhere
     """
 
     a: IntArray
@@ -38,26 +40,38 @@ class Mesh:
     scale: FloatArray
     mesh_size: FloatArray
     frame_size: FloatArray
+    unit: FloatArray | None = None
 
     @classmethod
     def start(
-        cls, request: FloatArray, granularity: FloatArray, x: FloatArray, scale: FloatArray | None = None
+        cls,
+        request: FloatArray,
+        granularity: FloatArray,
+        x: FloatArray,
+        scale: FloatArray | None = None,
+        unit: FloatArray | None = None,
     ) -> Mesh:
-        """A mesh whose frame is the largest of {1, 2, 5} 10^k that does not exceed `request` (n,) (granular: at least g)."""
+        """A mesh whose frame is the largest of {1, 2, 5} 10^k units that does not exceed `request` (n,) (granular: at
+        least g)."""
         n = request.shape[0]
         a, b = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-        kernels.frame_from_request(request, granularity, a, b)
+        kernels.frame_from_request(_in_units(request, unit), granularity, a, b)
         empty = np.empty(n)
         # One power of ten finer than the frame from the start: rounding then leaves n + 1 directions a positive basis.
-        mesh = cls(a, b, np.where(granularity > 0, b, b + 1), granularity, empty, empty, empty)
+        mesh = cls(a, b, np.where(granularity > 0, b, b + 1), granularity, empty, empty, empty, unit)
         if scale is None:
-            unit = np.where(granularity > 0, granularity, 1.0)
-            scale = unit * a * 10.0**b
+            scale = np.where(granularity > 0, granularity, 1.0) * a * 10.0**b
+            scale = scale if unit is None else unit * scale
         return evolve(mesh, scale=scale)._sized(x)
 
     def _sized(self, x: FloatArray) -> Mesh:
         delta, frame = np.empty_like(x), np.empty_like(x)
-        kernels.mesh_sizes(self.a, self.b, self.b0, self.granularity, x, self.scale, delta, frame)
+        if self.unit is None:
+            kernels.mesh_sizes(self.a, self.b, self.b0, self.granularity, x, self.scale, delta, frame)
+        else:
+            scaled = self.scale / self.unit
+            kernels.mesh_sizes(self.a, self.b, self.b0, self.granularity, x / self.unit, scaled, delta, frame)
+            delta, frame = self.unit * delta, self.unit * frame
         return evolve(self, mesh_size=delta, frame_size=frame)
 
     @property
@@ -100,8 +114,12 @@ class Mesh:
     def reset(self, request: FloatArray, x: FloatArray) -> Mesh:
         """Frames set anew to at most `request` (n,), e.g. the length of a step found after convergence."""
         a, b = np.empty_like(self.a), np.empty_like(self.b)
-        kernels.frame_from_request(request, self.granularity, a, b)
+        kernels.frame_from_request(_in_units(request, self.unit), self.granularity, a, b)
         return evolve(self, a=a, b=b)._sized(x)
+
+
+def _in_units(request: FloatArray, unit: FloatArray | None) -> FloatArray:
+    return request if unit is None else request / unit
 
 
 def first_frame(x0: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:

@@ -77,10 +77,9 @@ class Options:
     def __post_init__(self) -> None:
         attacks: Any = self.attacks
         size: Any = self.frame_size_init
-        if isinstance(self.searches, (str, list)):
-            object.__setattr__(
-                self, "searches", (self.searches,) if isinstance(self.searches, str) else tuple(self.searches)
-            )
+        searches: Any = self.searches
+        if isinstance(searches, (str, list)):
+            object.__setattr__(self, "searches", (searches,) if isinstance(searches, str) else tuple(searches))
         if not isinstance(attacks, tuple):
             object.__setattr__(self, "attacks", tuple(attacks) if isinstance(attacks, list) else (attacks,))
         for field_ in dataclasses.fields(self):

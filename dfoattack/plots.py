@@ -47,7 +47,7 @@ _STYLE = {
 
 def check_target(path: str | os.PathLike[str]) -> None:
     """Raise what would make `save` fail, before a run is paid for: `MissingExtraError`, `OptionError`."""
-    _matplotlib("figure")
+    matplotlib_module("figure")
     file = Path(path)
     if file.suffix.lower() not in SUFFIXES:
         raise OptionError(f"A picture must be a file ending in {', '.join(SUFFIXES)}, got {str(file)!r}.")
@@ -75,12 +75,12 @@ def draw(result: Result, problem: Problem) -> Any:
     No window is opened, and matplotlib's global settings are left as they were. A picture that raises is replaced by
     what it raised: the run is paid for.
     """
-    with _matplotlib("").rc_context(_STYLE):
+    with matplotlib_module("").rc_context(_STYLE):
         return _drawn(result, problem)
 
 
 def _drawn(result: Result, problem: Problem) -> Any:
-    figure_class = _matplotlib("figure").Figure
+    figure_class = matplotlib_module("figure").Figure
     if problem.picture is None or result.best_index < 0:
         figure = figure_class(figsize=(8.5, 6.5), layout="constrained")
         left = figure
@@ -240,7 +240,7 @@ def _gains(axes: Any, result: Result, colours: dict[str, str]) -> None:
     axes.set_title(f"share of each step in the points and in the gain ({times})", loc="left", fontsize="small")
 
 
-def _matplotlib(module: str) -> Any:
+def matplotlib_module(module: str) -> Any:
     """matplotlib or one of its modules; by name, so that nothing imports it before a picture is asked for."""
     try:
         return importlib.import_module(f"matplotlib.{module}" if module else "matplotlib")

@@ -12,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from dfoattack._fingerprint import is_torch_module, mentions_torch
-from dfoattack._typing import FloatArray
+from dfoattack._typing import BoolArray, FloatArray
 from dfoattack._validation import check_choice, check_finite_scalar, float_array, shown
 from dfoattack.constraint import Constraint, as_constraints
 from dfoattack.errors import EvaluationFailed, ProblemError
+from dfoattack.linear import Linear, as_linear
 from dfoattack.outer import OuterFunction, TensorPlace, columns_of, objective_gradient
+from dfoattack.polyhedron import Polyhedron
 from dfoattack.space import Box, as_box
 from dfoattack.surrogate import Identity, as_surrogate, fingerprint_of, has_vjp
 
-__all__ = ["Constraint", "Known", "Problem"]
+__all__ = ["Constraint", "Known", "Linear", "Problem"]
 
 _KNOWN_KINDS = ("exact", "convex", "grid", "truth", "best_known", "none")
 _ALWAYS_FAILURES: tuple[type[Exception], ...] = (EvaluationFailed, ArithmeticError, np.linalg.LinAlgError)
@@ -69,6 +71,9 @@ class Problem:
     surrogate : torch.nn.Module, object with `predict`, or callable X (k, n) -> Y (k, m), optional
         Phi; None: y = x
     constraints : Constraint, callable, or sequence of these
+    linear : Linear, or sequence of these
+        known linear constraints on x; never violated by an evaluated point (a start outside is replaced by the nearest
+        point inside), never paid for
     x0 : array_like (n,) or (s, n), optional
         one or s starts, all user variables; an excess of a few ulp over a bound is clipped
     sense : {"maximize", "minimize"}
@@ -94,6 +99,8 @@ class Problem:
     p : int or None
         number of constraint columns, known after the first outer call (0 at once without constraints)
     columns : tuple of (name, kind, tol), one a constraint column; empty until p is known
+    equality : bool (p,)
+        the columns that are two-sided, |c| <= tol; empty until p is known
 
     Raises
     ------
@@ -117,6 +124,7 @@ class Problem:
         space: Any,
         surrogate: Any = None,
         constraints: Constraint | Callable[..., Any] | Sequence[Constraint | Callable[..., Any]] = (),
+        linear: Linear | Sequence[Linear] = (),
         x0: npt.ArrayLike | None = None,
         sense: str = "maximize",
         objective_grad: Callable[..., Any] | None = None,
@@ -136,6 +144,8 @@ class Problem:
         self.surrogate = as_surrogate(surrogate)
         self.failures: tuple[type[Exception], ...] = _failures(failures, self.surrogate)
         self.constraints: tuple[Constraint, ...] = as_constraints(constraints)
+        self.linear: tuple[Linear, ...] = as_linear(linear, self.n)
+        self.polyhedron: Polyhedron | None = Polyhedron.of(self.linear, self.space)
         self.x0: FloatArray | None = None if x0 is None else self._starts(x0)
         if known is not None and not isinstance(known, Known):
             raise ProblemError(f"`known` must be a Known or None, got {shown(known)}.")
@@ -157,6 +167,7 @@ class Problem:
         )
         self._widths: tuple[int, ...] | None = None
         self.columns: tuple[tuple[str, str, float], ...] = ()
+        self.equality: BoolArray = np.zeros(0, dtype=bool)
         if not self.constraints:
             self.learn_widths(())
         self.gradient_source: str = self._gradient_source()
@@ -187,7 +198,15 @@ class Problem:
             for c, q in zip(self.constraints, new, strict=True)
             for j in range(q)
         )
+        self.equality = np.repeat(np.array([c.equality for c in self.constraints], dtype=bool), new)
+        self.equality.flags.writeable = False
         self._widths = new
+
+    def excess(self, C: FloatArray) -> FloatArray:
+        """Return c - tol, of equalities |c| - tol, for constraint values C (k, p): a point is feasible iff none is positive."""
+        tol = np.array([column[2] for column in self.columns])
+        excess: FloatArray = np.where(self.equality, np.abs(C), C) - tol
+        return excess
 
     def forward(self, X: FloatArray) -> FloatArray:
         """Return Y = Phi(X): full points (k, n) -> a new float64 array (k, m).
@@ -222,21 +241,26 @@ class Problem:
         ProblemError
             wrong shapes from objective or constraints; anything else is what the user's code raised
         """
-        k = X.shape[0]
-        if k == 0:
+        if X.shape[0] == 0:
             return np.empty(0), np.empty((0, self.p or 0))
+        f, C = self._values(X, Y, 1)
+        return f[:, 0].copy(), C  # copies, in case the user's function hands out its own buffer
+
+    def _values(self, X: FloatArray, Y: FloatArray, q: int) -> tuple[FloatArray, FloatArray]:
+        """Objectives (k, q) and constraint columns (k, p), k >= 1, as the user's functions return them; q is insisted on."""
+        k = X.shape[0]
         f = columns_of(self._objective(X, Y), k, "`objective`")
-        if f.shape[1] != 1:
+        if f.shape[1] != q:
+            wanted, shape = ("one objective", "(k,)") if q == 1 else (f"q = {q} objectives", "(k, q)")
             raise ProblemError(
                 f"`objective` returned shape {f.shape} for a block of {k} points; "
-                f"one objective expected, shape (k,), got {f.shape[1]}."
+                f"{wanted} expected, shape {shape}, got {f.shape[1]}."
             )
         parts = [columns_of(c(X, Y), k, c.label) for c in self._constraint_functions]
         widths = tuple([part.shape[1] for part in parts])
         if widths != self._widths:
             self.learn_widths(widths)
-        C = np.concatenate(parts, axis=1) if parts else np.empty((k, 0))
-        return f[:, 0].copy(), C  # copies, in case the user's function hands out its own buffer
+        return f, np.concatenate(parts, axis=1) if parts else np.empty((k, 0))
 
     # ---------------------------------------------------------------- gradients
 
@@ -344,8 +368,13 @@ class Problem:
     def fingerprint(self) -> dict[str, str]:
         """Return texts that are equal iff the problem is the same: what a run file compares before it resumes."""
         space = {key: value for key, value in self.space.describe().items() if key not in ("names", "units")}
-        constraints = [[c.name, c.kind, repr(c.tol), fingerprint_of(c.fn)] for c in self.constraints]
+        constraints = [
+            [c.name, c.kind, repr(c.tol), fingerprint_of(c.fn), *(["equality"] if c.equality else [])]
+            for c in self.constraints
+        ]
+        linear = [[c.name, fingerprint_of((c.A, c.lower, c.upper))] for c in self.linear]
         return {
+            **({"linear": json.dumps(linear)} if linear else {}),
             "name": self.name,
             "sense": self.sense,
             "space": json.dumps(space),

@@ -38,6 +38,44 @@ class Event:
     frame_size: float
     seconds: float
 
+    @property
+    def best(self) -> str:
+        """The best so far in a few words."""
+        state = "feasible" if self.maxcv == 0.0 else f"violation {self.maxcv:.2g}"
+        return f"best {self.fun:.7g} ({state})"
+
+
+@dataclass(frozen=True)
+class FrontEvent:
+    """Progress of a run with several objectives.
+
+    Attributes
+    ----------
+    step, iteration, nfev, ngev, cost, budget, seconds :   as in `Event`
+    X : float64 (N, n)         feasible nondominated points so far
+    F : float64 (N, q)         their objectives, user's senses
+    maxcv : float              0 once a feasible point is known, before that the least violation
+    frame_size : float         largest frame size of the front in units of the first
+    """
+
+    step: str
+    iteration: int
+    nfev: int
+    ngev: int
+    cost: float
+    budget: float
+    X: FloatArray
+    F: FloatArray
+    maxcv: float
+    frame_size: float
+    seconds: float
+
+    @property
+    def best(self) -> str:
+        """The best so far in a few words."""
+        size = self.F.shape[0]
+        return f"{size} nondominated points" if size else f"no feasible point (violation {self.maxcv:.2g})"
+
 
 class ProgressLine:
     """A live line on a terminal, a plain line every ten seconds elsewhere. Call it with events; `close` ends the line."""
@@ -47,9 +85,9 @@ class ProgressLine:
         self.live = self.stream.isatty()
         self._interval = 0.1 if self.live else 10.0
         self._next = 0.0
-        self._last: Event | None = None
+        self._last: Event | FrontEvent | None = None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event | FrontEvent) -> None:
         self._last = event
         now = time.monotonic()
         if now >= self._next:
@@ -64,13 +102,13 @@ class ProgressLine:
                 self.stream.write("\n")
         self.stream.flush()
 
-    def _write(self, event: Event) -> None:
+    def _write(self, event: Event | FrontEvent) -> None:
         text = line(event)
         self.stream.write(f"\r\x1b[K{text}" if self.live else text + "\n")
         self.stream.flush()
 
 
-def line(event: Event) -> str:
+def line(event: Event | FrontEvent) -> str:
     """One line of progress: bar, cost, best value, violation, step, frame size, time left."""
     share = event.cost / event.budget if math.isfinite(event.budget) else math.nan
     if math.isfinite(share):
@@ -81,7 +119,4 @@ def line(event: Event) -> str:
         )
     else:
         head = f"{event.cost:g} evaluations"
-    state = "feasible" if event.maxcv == 0.0 else f"violation {event.maxcv:.2g}"
-    return (
-        f"{head}  best {event.fun:.7g} ({state})  {event.step:<11s} frame {event.frame_size:.1e}  {event.seconds:.0f} s"
-    )
+    return f"{head}  {event.best}  {event.step:<11s} frame {event.frame_size:.1e}  {event.seconds:.0f} s"

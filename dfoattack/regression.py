@@ -58,7 +58,7 @@ def quadratic_fit(
     -------
     Quadratics                     m models; not finite where LAPACK gives up
     """
-    (p, n), m = S.shape, values.shape[1]
+    n, m = S.shape[1], values.shape[1]
     H0 = np.zeros((m, n, n)) if prior is None else prior
     c = values[0].copy()
     rest = values[1:] - c - 0.5 * np.einsum("ki,mij,kj->km", S[1:], H0, S[1:], optimize=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack._typing import FloatArray
+from dfoattack.constraint_status import ConstraintRow, Group, constraint_rows
 from dfoattack.errors import StoreError
 from dfoattack.named_problems import NamedProblem, type_text
 from dfoattack.options import Options
@@ -21,7 +21,7 @@ from dfoattack.problem import Problem
 from dfoattack.result import Records, Result
 from dfoattack.run_record import RunRecord
 from dfoattack.store_format import connect, guarded, read_meta
-from dfoattack.summary import Group, best_row, constraint_rows, groups_of, improvements, step_shares
+from dfoattack.summary import best_row, improvements, step_shares
 from dfoattack.trials import Status
 
 __all__ = ["described", "result_text", "run_file_text", "table"]
@@ -35,7 +35,7 @@ def result_text(result: Result, problem: Problem) -> str:
     records, sense = result.records, result.sense
     parts = [str(result), _steps(records, sense)]
     if result.best_index >= 0:
-        parts.append(_constraints(groups_of(problem), records.constraints, result.best_index))
+        parts.append(_constraints(result.constraints))
     parts.append(_truth(result, problem))
     return "\n\n".join(part for part in parts if part)
 
@@ -54,10 +54,12 @@ def run_file_text(path: str | os.PathLike[str]) -> str:
     sense = str(meta["sense"])
     best = best_row(records, sense)
     names = tuple(meta["names"])
-    parts = [_head(record, open_session), _best(records, best, names), _progress(records, sense)]
+    space = json.loads(_fingerprint(meta).get("space", "{}"))
+    labels = {names[int(i)]: category["levels"] for i, category in space.get("categorical", {}).items()}
+    parts = [_head(record, open_session), _best(records, best, names, labels), _progress(records, sense)]
     parts.append(_steps(records, sense))
     if best >= 0:
-        parts.append(_constraints(groups, records.constraints, best))
+        parts.append(_constraints(constraint_rows(groups, records.constraints, best)))
     finish = record.finish
     certificate = "none yet: the run has not ended" if finish is None else str(finish.get("certificate", ""))
     parts.append("certificate\n" + "\n".join(f"  {line}" for line in certificate.splitlines()))
@@ -123,13 +125,16 @@ def _head(record: RunRecord, open_session: bool) -> str:
     return "\n".join(f"{name:<9s} {text}" for name, text in rows)
 
 
-def _best(records: Records, best: int, names: tuple[str, ...]) -> str:
+def _best(records: Records, best: int, names: tuple[str, ...], labels: Mapping[str, Sequence[Any]]) -> str:
     if best < 0:
         return f"best      none: no point could be evaluated ({len(records)} failed)"
     violation = float(records.maxcv[best])
     state = "feasible" if violation <= 0.0 else f"NOT FEASIBLE, violation {violation:.3g}"
     x = records.x[best]
-    shown = [f"{name} = {value:.6g}" for name, value in zip(names[:_MOST_VARIABLES], x, strict=False)]
+    shown = [
+        f"{name} = {labels[name][int(value)] if name in labels else format(value, '.6g')}"
+        for name, value in zip(names[:_MOST_VARIABLES], x, strict=False)
+    ]
     more = f", ... ({x.shape[0]} values)" if x.shape[0] > _MOST_VARIABLES else ""
     return (
         f"best      f = {records.fun[best]:.10g} at evaluation {best + 1}, {state}\nx         {', '.join(shown)}{more}"
@@ -168,16 +173,11 @@ def _steps(records: Records, sense: str) -> str:
     )
 
 
-def _constraints(groups: Sequence[Group], C: FloatArray, row: int) -> str:
-    lines = []
-    for found in constraint_rows(groups, C, row):
-        group = found.group
-        where = group.name if group.width == 1 else f"{group.name} (worst of {group.width}: [{found.column}])"
-        lines.append((where, f"{found.value:.4g}", f"{group.tol:g}", group.kind, found.state))
+def _constraints(rows: Sequence[ConstraintRow]) -> str:
+    lines = [(row.label, f"{row.value:.4g}", row.rule, row.group.kind, row.state) for row in rows]
     if not lines:
         return ""
-    text = table(("constraint", "value", "tolerance", "kind", ""), lines)
-    return f"constraints at the best point (value <= tolerance)\n{text}"
+    return f"constraints at the best point\n{table(('constraint', 'value', 'rule with tolerance', 'kind', ''), lines)}"
 
 
 def _truth(result: Result, problem: Problem) -> str:
@@ -220,7 +220,8 @@ def _facts(record: RunRecord) -> tuple[tuple[Group, ...], bool]:
     constraints = json.loads(_fingerprint(record.meta).get("constraints", "[]"))
     widths = [] if shapes is None else shapes["widths"]
     groups = tuple(
-        Group(name, kind, float(tol), int(q)) for (name, kind, tol, *_), q in zip(constraints, widths, strict=False)
+        Group(name, kind, float(tol), int(q), "equality" in rest)
+        for (name, kind, tol, _, *rest), q in zip(constraints, widths, strict=False)
     )
     return groups, open_session
 
@@ -228,9 +229,10 @@ def _facts(record: RunRecord) -> tuple[tuple[Group, ...], bool]:
 def _records(record: RunRecord, groups: Sequence[Group]) -> Records:
     """The log of a result, from what is on file."""
     tol = np.array([group.tol for group in groups for _ in range(group.width)])
+    equality = np.array([group.equality for group in groups for _ in range(group.width)], dtype=bool)
     ok = record.status == Status.OK
     if record.C.shape[1] == tol.shape[0]:
-        excess = np.max(record.C - tol, axis=1, initial=0.0)
+        excess = np.max(np.where(equality, np.abs(record.C), record.C) - tol, axis=1, initial=0.0)
         maxcv = np.where(ok, excess, np.inf)
     else:
         maxcv = np.full(record.f.shape[0], np.inf)

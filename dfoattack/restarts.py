@@ -14,7 +14,6 @@ import numpy as np
 
 from dfoattack import starts
 from dfoattack._typing import FloatArray
-from dfoattack.kernels import mesh as kernels
 from dfoattack.state import Setup, SolverState
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
@@ -55,8 +54,7 @@ def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: F
         return np.empty((0, setup.n))
     size = 1 + sum(run.kind == SHAKE for run in state.runs) % SHAKES
     d = rng.standard_normal(setup.n)
-    x, out = state.history.X[best] + size * scale * d / np.abs(d).max(), np.empty((1, setup.n))
-    kernels.snap(x[None, :], setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+    out = setup.geometry.snapped((state.history.X[best] + size * scale * d / np.abs(d).max())[None, :])
     return out if state.history.find(out[0]) < 0 else np.empty((0, setup.n))
 
 

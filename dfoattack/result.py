@@ -11,6 +11,7 @@ import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray, StatusArray
 from dfoattack.certificate import Certificate, certify
+from dfoattack.constraint_status import ConstraintRow, constraint_rows, groups_of, linear_rows
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
 from dfoattack.state import Setup, SolverState
@@ -33,7 +34,7 @@ class Records:
     x : float64 (N, n)         full points
     fun : float64 (N,)         objective, NaN for failed points
     constraints : (N, p)       constraint values, NaN for failed points
-    maxcv : float64 (N,)       max_j max(c_j - tol_j, 0); 0 means feasible; +inf for failed points
+    maxcv : float64 (N,)       max_j max(c_j - tol_j, 0), of equalities |c_j| - tol_j; 0 means feasible; +inf for failed points
     status : int8 (N,)         `Status` codes
     step : tuple of str (N,)   the step that proposed the point
     iteration : int64 (N,)     iteration of the proposal
@@ -77,6 +78,8 @@ class Result:
     cost : float                      budget spent: evaluations + passes + gradient_cost * ngev
     seconds : dict                    wall-clock seconds by stage: every step, "evaluate", "solver", "total"; "forward", "outer" and
                                       "vjp" say what of it was spent in user code
+    constraints : tuple of ConstraintRow   of every constraint the worst column at x: name, kind, value, tolerance, and whether it is
+                                      satisfied, active or violated
     x_infeasible, fun_infeasible, maxcv_infeasible :   the least infeasible point, None if every evaluated point was feasible
     certificate : Certificate         what may be said about x
     gradient_source : str             "vjp", "jac" or "none"
@@ -85,6 +88,7 @@ class Result:
     local_runs : int                  local runs begun, restarts included
     frame_size : float                last largest frame size, in units of the first
     store : str or None               path of the run file
+    levels : dict                     labels of the categorical variables at x, by name; x itself holds their codes
     """
 
     x: FloatArray
@@ -112,6 +116,8 @@ class Result:
     names: tuple[str, ...] = field(repr=False)
     sense: str
     store: str | None = None
+    levels: Mapping[str, Any] = field(default_factory=dict)
+    constraints: tuple[ConstraintRow, ...] = ()
 
     @property
     def status(self) -> int:
@@ -127,7 +133,7 @@ class Result:
             ("message", self.message),
             ("success", str(self.success)),
             ("fun", f"{self.fun:.10g}  ({state})"),
-            ("x", _values(self.x, self.names)),
+            ("x", _values(self.x, self.names, self.levels)),
         ]
         if self.feasible and self.x_infeasible is not None:
             rows.append(
@@ -136,6 +142,7 @@ class Result:
                     f"fun {self.fun_infeasible:.6g} at violation {self.maxcv_infeasible:.3g} (least infeasible)",
                 )
             )
+        rows += _constraint_lines(self.constraints)
         rows += [
             ("counted", f"nfev {self.nfev}, nphi {self.nphi}, ngev {self.ngev}, cost {self.cost:g}, nit {self.nit}"),
             ("gradients", self.gradient_source),
@@ -155,8 +162,24 @@ class Result:
         return result
 
 
-def _values(x: FloatArray, names: tuple[str, ...], most: int = 12) -> str:
-    shown = [f"{name}={value:.6g}" for name, value in zip(names[:most], x[:most], strict=False)]
+def _constraint_lines(found: tuple[ConstraintRow, ...], most: int = 8) -> list[tuple[str, str]]:
+    """Name, value, rule and state of the constraints; where they are many, of those that matter most."""
+    order = {"violated": 0, "active": 1, "satisfied": 2}
+    shown = sorted(found, key=lambda row: order[row.state])[:most]
+    lines = [f"{row.label}: {row.value:.4g}  ({row.rule}, {row.group.kind}, {row.state})" for row in shown]
+    if len(found) > most:
+        lines.append(f"... ({len(found)} constraints, {sum(row.state == 'violated' for row in found)} violated)")
+    equal = [row for row in found if row.group.equality and row.group.kind != "linear"]
+    if equal:
+        lines.append("equalities count as met within their tolerances")
+    return [("constraints" if i == 0 else "", line) for i, line in enumerate(lines)]
+
+
+def _values(x: FloatArray, names: tuple[str, ...], levels: Mapping[str, Any], most: int = 12) -> str:
+    shown = [
+        f"{name}={levels[name] if name in levels else format(value, '.6g')}"
+        for name, value in zip(names[:most], x[:most], strict=False)
+    ]
     return ", ".join(shown) + (f", ... ({x.shape[0]} values)" if x.shape[0] > most else "")
 
 
@@ -218,7 +241,15 @@ def build_result(
         names=space.names,
         sense=problem.sense,
         store=store,
+        levels={space.names[i]: space.levels(x)[i] for i in space.categories} if best >= 0 else {},
+        constraints=_constraint_rows(problem, C, best, x),
     )
+
+
+def _constraint_rows(problem: Problem, C: FloatArray, best: int, x: FloatArray) -> tuple[ConstraintRow, ...]:
+    if best < 0:
+        return ()
+    return (*constraint_rows(groups_of(problem), C, best), *linear_rows(problem.linear, x))
 
 
 def _message(

@@ -72,12 +72,14 @@ def minimize(
     jac : callable x (n,), *args -> (n,), or True, or None
         exact gradient, for the attack steps; each one is charged `gradient_cost` (default 2) evaluations. True: `fun`
         returns (f, gradient). Names of difference schemes are refused: their evaluations would not be counted
-    bounds : scipy.optimize.Bounds or sequence of n pairs (low, high), optional
-        None or an infinity: no bound; never violated, equal ones fix the variable
+    bounds : scipy.optimize.Bounds or sequence of n pairs (low, high), or dfoattack.Box, optional
+        None or an infinity: no bound; never violated, equal ones fix the variable. A Box may hold variables of kinds that
+        SciPy has no words for: granular, periodic, categorical, groups
     constraints : LinearConstraint, NonlinearConstraint, dict {'type', 'fun', 'jac', 'args'}, or a sequence of these
-        two-sided where both sides are finite; inequalities are met exactly. **Equalities** (lb == ub, or type 'eq')
-        are a band |g(x) - b| <= eq_tol; they are named "c0 (equality within 1e-06)". A callable `jac` gives attacks
-        its gradient, LinearConstraints always have one; attacks do not see a constraint without.
+        two-sided where both sides are finite; inequalities are met exactly. A LinearConstraint is known geometry: `fun`
+        is never called outside, and a start outside is replaced by the nearest point inside. Other **equalities**
+        (lb == ub, or type 'eq') are a band |g(x) - b| <= eq_tol; they are named "c0 (equality within 1e-06)". A
+        callable `jac` gives attacks its gradient; attacks do not see a constraint without.
         `keep_feasible=True` puts a constraint behind the extreme barrier. `hess` and difference options are not used
     integrality : array_like (n,) or number, optional
         1 or True: the variable is an integer; its start must be one
@@ -94,8 +96,7 @@ def minimize(
     f_target : float, optional
         stop at a feasible value <= f_target
     eq_tol : float, default 1e-6
-        half width of the band of every equality, in the units of its constraint, >= 0. A run without gradients has to
-        move inside the band and makes little way in a thin one: give `jac`, eliminate a variable, or widen it
+        half width of the band of every equality that is not linear, in the units of its constraint, >= 0
     max_time : float, optional
         seconds
     failures : exception type or sequence of these
@@ -158,7 +159,7 @@ def minimize(
         store=run["store"],
         progress=run["progress"],
     )
-    if any(constraint.tol > 0.0 for constraint in problem.constraints):
+    if any(constraint.equality for constraint in problem.constraints):
         result = dataclasses.replace(result, message=f"{result.message} Equalities count as met within {tolerance:g}.")
     return result
 
@@ -233,12 +234,15 @@ def as_problem(
         raise ProblemError(f"`x0` must have shape (n,) or (s, n), n and s >= 1, got {starts.shape}.")
     n = starts.shape[-1]
     tolerance = check_finite_scalar("eq_tol", eq_tol, low=0.0, error=OptionError)
+    box = as_box(bounds, n, integrality)
+    evaluated, linear = as_constraints(constraints, box, tolerance)
     objective = PointObjective(fun, arguments, jac if callable(jac) else None, not callable(jac) and bool(jac))
     return Problem(
         objective=objective,
         objective_grad=objective.gradient if jac is not None and jac is not False else None,
-        space=as_box(bounds, n, integrality),
-        constraints=as_constraints(constraints, n, tolerance),
+        space=box,
+        constraints=evaluated,
+        linear=linear,
         x0=starts,
         sense="minimize",
         failures=failures,

@@ -12,6 +12,7 @@ from dfoattack._fingerprint import fingerprint_of
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._validation import float_array, shown, suggestion
 from dfoattack.errors import ProblemError
+from dfoattack.linear import Linear
 from dfoattack.pointwise import PointVector
 from dfoattack.problem import Constraint
 from dfoattack.space import Box
@@ -60,10 +61,9 @@ class _Columns(NamedTuple):
 
 
 class Band:
-    """lb <= g(x) <= ub as columns c <= tol: either the equalities among them or the others.
+    """lb <= g(x) <= ub as columns c: either the equalities among them, g - b, or the others.
 
-    Every finite side is a column of its own, so that columns are as smooth as g: an equality g = b is g - b <= tol and
-    b - g <= tol.
+    Every finite side of an inequality is a column of its own, so that columns are as smooth as g.
     """
 
     def __init__(self, source: _Source, lb: FloatArray, ub: FloatArray, equality: bool, label: str) -> None:
@@ -90,10 +90,7 @@ class Band:
 
     def check(self, q: int) -> None:
         """Raise ProblemError unless the sides fit q values."""
-        if self.lb.ndim and self.lb.shape != (q,):
-            raise ProblemError(
-                f"`lb` and `ub` of {self.label} must be numbers or have shape (q,) with q = {q}, got {self.lb.shape}."
-            )
+        _check_rows(self.lb, q, self.label)
 
     def _layout(self, q: int) -> _Columns:
         """The columns once the number q of values is known."""
@@ -101,8 +98,8 @@ class Band:
             self.check(q)
             lb, ub = np.broadcast_to(self.lb, q), np.broadcast_to(self.ub, q)
             equal = lb == ub
-            chosen = equal if self.equality else ~equal
-            low, high = np.flatnonzero(chosen & (lb > -np.inf)), np.flatnonzero(chosen & (ub < np.inf))
+            low = np.flatnonzero(~equal & (lb > -np.inf)) if not self.equality else np.empty(0, dtype=np.int64)
+            high = np.flatnonzero(equal if self.equality else ~equal & (ub < np.inf))
             self._columns[q] = _Columns(
                 np.concatenate((low, high)),
                 np.concatenate((np.full(low.size, -1.0), np.ones(high.size))),
@@ -112,18 +109,27 @@ class Band:
 
 
 def as_box(bounds: Any, n: int, integrality: Any) -> Box:
-    """The box of SciPy's `bounds` (Bounds, n pairs, or None) and `integrality` (n numbers 0 or 1, or bools)."""
+    """The box of SciPy's `bounds` (Bounds, n pairs, or None) and `integrality` (n numbers 0 or 1, or bools); a Box as it
+    is, which says itself what is an integer."""
+    if isinstance(bounds, Box):
+        if bounds.n != n:
+            raise ProblemError(f"`bounds` must have n = {n} variables (from `x0`), got a Box with {bounds.n}.")
+        if integrality is not None:
+            raise ProblemError(f"`integrality` must be left out where `bounds` is a Box, got {shown(integrality)}.")
+        return bounds
     lower, upper = _bound_arrays(bounds, n)
     return Box(lower, upper, integer=_integer_mask(integrality, n))
 
 
-def as_constraints(constraints: Any, n: int, eq_tol: float) -> tuple[Constraint, ...]:
-    """Constraints c(x) <= tol of SciPy's `constraints`, in their order.
+def as_constraints(constraints: Any, box: Box, eq_tol: float) -> tuple[tuple[Constraint, ...], tuple[Linear, ...]]:
+    """SciPy's `constraints`, in their order: those that have to be evaluated, and the linear ones, which are known.
+
+    A linear equality that holds no continuous variable, or depends on others, is evaluated like any other.
 
     Parameters
     ----------
     constraints : LinearConstraint, NonlinearConstraint, dict, sequence of these, or None
-    n : int             variables
+    box : Box           the variables
     eq_tol : float      half width of the band that stands for an equality, units of the constraint
 
     Raises
@@ -135,9 +141,16 @@ def as_constraints(constraints: Any, n: int, eq_tol: float) -> tuple[Constraint,
     if not isinstance(entries, Iterable) or isinstance(entries, (str, bytes)):
         raise ProblemError(f"`constraints` must be {_KINDS}, or a sequence of these, got {shown(constraints)}.")
     found: list[Constraint] = []
+    linear: list[Linear] = []
+    kept = np.empty((0, int(np.count_nonzero(_continuous(box)))))
     for i, entry in enumerate(entries):
-        found += _converted(entry, i, n, eq_tol)
-    return tuple(found)
+        if isinstance(entry, LinearConstraint):
+            part, rest, kept = _linear_parts(entry, i, box, kept)
+            linear += part
+            found += [] if rest is None else _converted(rest, i, eq_tol)
+        else:
+            found += _converted(entry, i, eq_tol)
+    return tuple(found), tuple(linear)
 
 
 def equality_name(name: str, eq_tol: float) -> str:
@@ -148,14 +161,49 @@ def equality_name(name: str, eq_tol: float) -> str:
 _KINDS = "a scipy.optimize.LinearConstraint, a NonlinearConstraint, or a dict with 'type' and 'fun'"
 
 
-def _converted(entry: Any, i: int, n: int, eq_tol: float) -> list[Constraint]:
+def _continuous(box: Box) -> BoolArray:
+    """(n,) variables that are free and on no lattice."""
+    flags: BoolArray = ~box.fixed_mask & (box.granularity == 0.0)
+    return flags
+
+
+def _linear_parts(
+    entry: LinearConstraint, i: int, box: Box, kept: FloatArray
+) -> tuple[list[Linear], LinearConstraint | None, FloatArray]:
+    """The known linear part of an entry, what is left of it, and the rows of all equalities so far in continuous variables."""
+    label = f"Constraint `c{i}`"
+    A = _linear_matrix(entry.A, box.n, label)
+    q = A.shape[0]
+    sides = _sides(entry.lb, entry.ub, label)
+    for side in sides:
+        _check_rows(side, q, label)
+    _kind(entry.keep_feasible, label)  # nothing to do: known constraints are never violated
+    lb, ub = (np.broadcast_to(side, q) for side in sides)
+    known = np.ones(q, dtype=bool)
+    for j in np.flatnonzero(lb == ub):
+        more = np.vstack([kept, A[j, _continuous(box)]])
+        known[j] = np.linalg.matrix_rank(more) == more.shape[0] if more.shape[1] else False
+        kept = more if known[j] else kept
+    linear = [Linear(A[known], ub[known], lb[known], name=f"c{i}")] if known.any() else []
+    rest = None if known.all() else LinearConstraint(A[~known], lb[~known], ub[~known])
+    return linear, rest, kept
+
+
+def _check_rows(side: FloatArray, q: int, label: str) -> None:
+    if side.ndim and side.shape != (q,):
+        raise ProblemError(
+            f"`lb` and `ub` of {label} must be numbers or have shape (q,) with q = {q}, got {side.shape}."
+        )
+
+
+def _converted(entry: Any, i: int, eq_tol: float) -> list[Constraint]:
     """The one or two constraints of an entry: its inequalities, and its equalities."""
     label = f"Constraint `c{i}`"
     source: _Source
     if isinstance(entry, LinearConstraint):
-        source = _Linear(_linear_matrix(entry.A, n, label))
-        lb, ub = _sides(entry.lb, entry.ub, label)
-        kind = _kind(entry.keep_feasible, label)
+        source = _Linear(np.asarray(entry.A, dtype=np.float64))
+        lb, ub = np.asarray(entry.lb), np.asarray(entry.ub)
+        kind = "progressive"
     elif isinstance(entry, NonlinearConstraint):
         source = PointVector(_function(entry.fun, label), (), entry.jac if callable(entry.jac) else None, label)
         lb, ub = _sides(entry.lb, entry.ub, label)
@@ -172,11 +220,9 @@ def _converted(entry: Any, i: int, n: int, eq_tol: float) -> list[Constraint]:
     for equality, wanted in ((False, sided), (True, equal)):
         if np.any(wanted):
             band = Band(source, lb, ub, equality, label)
-            if isinstance(source, _Linear):
-                band.check(source.A.shape[0])
             name = equality_name(f"c{i}", eq_tol) if equality else f"c{i}"
             grad = band.gradient if source.has_jac else None
-            out.append(Constraint(band, kind, name, eq_tol if equality else 0.0, grad))
+            out.append(Constraint(band, kind, name, eq_tol if equality else 0.0, grad, equality))
     return out
 
 

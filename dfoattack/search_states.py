@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -222,6 +222,7 @@ class ModelState:
     failures : int                  designs in a row none of whose points could be evaluated
     origin : int                    history row from which the pending step starts
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
+    phase : int                     of the barrier, for which the columns were chosen
     """
 
     found: Interpolation | None
@@ -237,7 +238,8 @@ class ModelState:
     rested: int = -1
     failures: int = 0
     origin: int = -1
-    margin: FloatArray | None = None
+    margin: FloatArray = field(default_factory=lambda: np.empty(0))
+    phase: int = 2
 
 
 @dataclass(frozen=True)

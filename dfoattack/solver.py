@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from dfoattack.errors import AskTellError, StoreError
 from dfoattack.evaluator import Evaluator, Journal
 from dfoattack.options import Options
 from dfoattack.problem import Problem
+from dfoattack.progress import Event
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result, build_result
 from dfoattack.state import SolverState
@@ -73,7 +75,7 @@ class Solver:
         self.options = Options.make(options)
         self.seed = check_seed(seed)
         self.setup = make_setup(problem, self.options, budget, f_target)
-        self.schedule = Schedule.default(self.options)
+        self.schedule = Schedule.default(self.options, self.setup.geometry)
         self.state = initial_state(self.setup, self.seed)
         self.evaluator = Evaluator(
             problem,
@@ -98,6 +100,11 @@ class Solver:
             return self.state.pending.trials.step
         steps = self.schedule.steps
         return steps[min(self.state.stage, len(steps) - 1)].name
+
+    @property
+    def iteration(self) -> int:
+        """Iterations begun so far."""
+        return self.state.iteration
 
     def ask(self, block_size: int | None = None) -> Trials:
         """The next trial points, X of shape (k, n) in all n variables; k = 0 once the run has ended.
@@ -156,7 +163,9 @@ class Solver:
         """
         if not isinstance(evaluations, Evaluations):
             evaluations = self._from_values(evaluations, constraints)
-        columns = self._plain_columns(evaluations.C) if self.problem.p is None else self.problem.columns
+        columns = None  # read once, with the first point that could be evaluated
+        if self.state.barrier.columns is None:
+            columns = self._plain_columns(evaluations.C) if self.problem.p is None else self._known_columns()
         self.state = tell(self.setup, self.schedule, self.state, evaluations, columns)
         return self.state.stop
 
@@ -193,13 +202,17 @@ class Solver:
         self.evaluator.ledger.nfev += k
         return Evaluations(X, F, C, status, self.evaluator.counters)
 
-    def _plain_columns(self, C: FloatArray) -> tuple[tuple[str, str, float], ...] | None:
+    def _known_columns(self) -> tuple[tuple[str, str, float, bool], ...]:
+        return tuple((*c, bool(e)) for c, e in zip(self.problem.columns, self.problem.equality, strict=True))
+
+    def _plain_columns(self, C: FloatArray) -> tuple[tuple[str, str, float, bool], ...] | None:
         """Columns when values came from outside: one a constraint, or all of them of the only constraint."""
         p, constraints = C.shape[1], self.problem.constraints
         if p == len(constraints):
-            return tuple((c.name, c.kind, c.tol) for c in constraints)
+            return tuple((c.name, c.kind, c.tol, c.equality) for c in constraints)
         if len(constraints) == 1:
-            return tuple((f"{constraints[0].name}[{j}]", constraints[0].kind, constraints[0].tol) for j in range(p))
+            only = constraints[0]
+            return tuple((f"{only.name}[{j}]", only.kind, only.tol, only.equality) for j in range(p))
         return None
 
     def result(
@@ -215,6 +228,26 @@ class Solver:
             seed=self.seed,
             seconds=seconds or {},
             store=store,
+        )
+
+    def event(self, step: str, seconds: float) -> Event:
+        """What a callback gets after `step`, `seconds` after the run began."""
+        state, space = self.state, self.problem.space
+        row = state.best_feas if state.best_feas >= 0 else state.best_inf
+        known = row >= 0
+        history, counters = state.history.buffer, state.counters
+        return Event(
+            step=step,
+            iteration=state.iteration,
+            nfev=counters.nfev,
+            ngev=counters.ngev,
+            cost=counters.cost(self.options.gradient_cost),
+            budget=self.setup.budget,
+            x=space.expand(history.X[row : row + 1].copy())[0] if known else None,
+            fun=float(self.problem.sign * history.f[row] + 0.0) if known else math.nan,
+            maxcv=float(max(history.V[row], 0.0)) if known else math.inf,
+            frame_size=state.mesh.size if state.mesh is not None else math.nan,
+            seconds=seconds,
         )
 
     def extend(self, budget: float) -> None:

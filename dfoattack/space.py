@@ -1,4 +1,4 @@
-"""Box: bounds, integer and granular variables, fixed variables, and the two views of a point.
+"""Box: bounds, and variables of every kind; the two views of a point.
 
 *Full* points hold all n user variables; *free* points hold the variables that can move, and are what mesh, steps,
 attacks and kernels see. Units are the user's in both; nothing is scaled here.
@@ -6,6 +6,7 @@ attacks and kernels see. Units are the user's in both; nothing is scaled here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,11 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dfoattack import _variables
+from dfoattack._fingerprint import fingerprint_of
 from dfoattack._typing import BoolArray, FloatArray, IntArray
-from dfoattack._validation import bound_arrays, float_array, interval, number, shown, suggestion
+from dfoattack._validation import bound_arrays, float_array, interval, number, shown
+from dfoattack.categories import Category, Neighbours, categories_of, with_distances
 from dfoattack.errors import ProblemError
 from dfoattack.kernels.mesh import snap as _snap_kernel
-from dfoattack.lattice import few_ulp, nearest_lattice, next_lattice, whole_inverse
+from dfoattack.kernels.wrapping import snap_wrapped as _wrap_kernel
+from dfoattack.lattice import few_ulp, whole_inverse
 
 __all__ = ["Box", "as_box"]
 
@@ -35,7 +40,23 @@ class Box:
     granularity : float, array_like (n,), or dict {index or name: g}
         x_i must be a multiple of g_i >= 0; 0 = continuous; integers have g = 1 (or another whole number)
     fixed : dict {index or name: value}
-        variables that are held at a value inside their bounds
+        variables that are held at a value inside their bounds (of a categorical one: a level)
+    periodic : True, bool mask (n,), or list of indices or names
+        variables that wrap: upper is the same value as lower, the period is upper - lower. Both bounds must be finite,
+        and on the lattice where the variable is granular. Points of a run lie in [l_i, u_i)
+    groups : sequence of lists of indices or names, optional
+        variables that are polled together: every poll direction moves variables of one group only. Variables in no
+        group form one more
+    categorical : dict {index or name: levels}
+        variables without an order: x_i is the code 0 .. L-1 of one of L labels (any hashable or not, all different);
+        their bounds are left out (None or infinite) or are 0 and L-1. `levels` turns codes into labels, `codes` labels
+        into codes
+    distances : dict {index or name: array_like (L, L)}, optional
+        how far the levels of a categorical variable are from each other: neighbours are tried nearest first, and
+        levels at distance inf are not neighbours
+    neighbours : callable x (n,) -> array_like (k, n), optional
+        the discrete neighbours of a point, nearest first, instead of one other level of one categorical variable;
+        deterministic. Other variables may change as well
     names, units : sequences of n str, optional
         default "x0", "x1", ... and ""
 
@@ -53,14 +74,22 @@ class Box:
     names, units : tuple of n str
     free : int64 (n_free,)
         indices of the variables that can move
-    free_lower, free_upper, free_granularity, free_inverse : float64 (n_free,)
+    period : float64 (n,)
+        0 = not periodic
+    categories : dict {index: Category}
+        labels and neighbours of the categorical variables
+    groups : tuple of tuples of int
+        indices; empty without groups
+    neighbour_function : callable or None
+    free_lower, free_upper, free_granularity, free_inverse, free_period : float64 (n_free,)
         free_inverse = 1/g where that is a whole number, else 0: lattice values are k/inverse (0.1 gives exactly 0.3
         for k = 3), and k*g otherwise
 
     Raises
     ------
     ProblemError
-        unordered or NaN bounds, wrong lengths, unknown names, no lattice point inside, n = 0
+        unordered or NaN bounds, wrong lengths, unknown names, no lattice point inside, n = 0, a period that is infinite
+        or no multiple of the granularity, overlapping groups, bounds or a granularity of a categorical variable
 
     Notes
     -----
@@ -72,6 +101,9 @@ class Box:
     >>> box = Box([0, -0.5, 1], [1, 7.2, 1], integer=["b"], names=["a", "b", "c"])
     >>> box.upper.tolist(), box.free.tolist(), box.snap(np.array([[0.4, 8.9]])).tolist()
     ([1.0, 7.0, 1.0], [0, 1], [[0.4, 7.0]])
+    >>> pump = Box([0, 0, None], [360, 1, None], periodic=[0], categorical={2: ["steel", "brass"]})
+    >>> pump.snap(np.array([[370.0, 2.0, 1.0]])).tolist(), pump.levels([370.0, 0.5, 1.0])
+    ([[10.0, 1.0, 1.0]], (370.0, 0.5, 'brass'))
     """
 
     def __init__(
@@ -81,7 +113,12 @@ class Box:
         *,
         integer: Any = None,
         granularity: Any = None,
-        fixed: Mapping[Any, float] | None = None,
+        fixed: Mapping[Any, Any] | None = None,
+        periodic: Any = None,
+        groups: Sequence[Sequence[Any]] | None = None,
+        categorical: Mapping[Any, Any] | None = None,
+        distances: Mapping[Any, Any] | None = None,
+        neighbours: Neighbours | None = None,
         names: Sequence[str] | None = None,
         units: Sequence[str] | None = None,
     ) -> None:
@@ -92,14 +129,26 @@ class Box:
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise ProblemError(f"`names` must be different from each other, got {twice!r} twice.")
         self.units: tuple[str, ...] = _labels("units", units, self.n) or ("",) * self.n
-        self._check_order(low, high)
+        _variables.check_order(self.names, low, high)
+        index = functools.partial(_variables.index_of, self.names)
+        self.categories: dict[int, Category] = with_distances(
+            categories_of(categorical, self.names, index), distances, self.names, index
+        )
+        if neighbours is not None and not callable(neighbours):
+            raise ProblemError(f"`neighbours` must be callable or None, got {shown(neighbours)}.")
+        if neighbours is not None and not self.categories:
+            raise ProblemError("`neighbours` must come with categorical variables, got none.")
+        self.neighbour_function: Neighbours | None = neighbours
 
-        g = self._granularity(granularity, integer)
+        g = _variables.granularities(self.names, granularity, integer)
+        _variables.code_bounds(self.names, self.categories, low, high, g)
         inverse = whole_inverse(g)
+        period = _variables.periods(self.names, self.categories, periodic, low, high, g, inverse)
+        self.groups: tuple[tuple[int, ...], ...] = _variables.groups_of(self.names, groups)
         for i in np.flatnonzero(g > 0).tolist():
-            low[i], high[i] = self._lattice_bounds(i, low[i], high[i], g[i], inverse[i])
+            low[i], high[i] = _variables.lattice_bounds(self.names, i, low[i], high[i], g[i], inverse[i])
         values = np.where(low == high, low, np.nan)
-        self._fix(values, fixed, low, high, g, inverse)
+        _variables.write_fixed(self.names, self.categories, values, fixed, low, high, g, inverse)
 
         self.lower: FloatArray = _frozen(low)
         self.upper: FloatArray = _frozen(high)
@@ -112,6 +161,10 @@ class Box:
         self.free_upper: FloatArray = _frozen(high[self.free])
         self.free_granularity: FloatArray = _frozen(g[self.free])
         self.free_inverse: FloatArray = _frozen(inverse[self.free])
+        period[self.fixed_mask] = 0.0
+        self.period: FloatArray = _frozen(period)
+        self.free_period: FloatArray = _frozen(period[self.free])
+        self._wraps: bool = bool(period.any())
         self._inverse: FloatArray = _frozen(inverse)
 
     # ---------------------------------------------------------------- two views of a point
@@ -136,8 +189,8 @@ class Box:
         return full
 
     def snap(self, Z: FloatArray) -> FloatArray:
-        """Return free points (k, n_free) or (n_free,) moved to the nearest lattice value and then, exactly, into the
-        bounds. A new array."""
+        """Return free points (k, n_free) or (n_free,), wrapped where periodic, moved to the nearest lattice value and
+        then, exactly, into the bounds. A new array."""
         part = np.asarray(Z, dtype=np.float64)
         self._check_width("Z", part, self.n_free)
         rows = np.ascontiguousarray(
@@ -145,7 +198,11 @@ class Box:
         )
         out = np.empty_like(rows)
         if rows.size:
-            _snap_kernel(rows, self.free_lower, self.free_upper, self.free_granularity, self.free_inverse, out)
+            box = self.free_lower, self.free_upper
+            if self._wraps:
+                _wrap_kernel(rows, *box, self.free_period, self.free_granularity, self.free_inverse, out)
+            else:
+                _snap_kernel(rows, *box, self.free_granularity, self.free_inverse, out)
         return out.reshape(part.shape)
 
     def contains(self, x: npt.ArrayLike) -> bool:
@@ -158,7 +215,62 @@ class Box:
         if not inside or not np.array_equal(point[self.fixed_mask], self.fixed_values[self.fixed_mask]):
             return False
         part = self.reduce(point)
-        return np.array_equal(self.snap(part), part)
+        snapped = self.snap(part)
+        at_seam = (self.free_period > 0.0) & (part == self.free_upper) & (snapped == self.free_lower)
+        return np.array_equal(np.where(at_seam, part, snapped), part)
+
+    # ---------------------------------------------------------------- categorical variables
+
+    def levels(self, x: npt.ArrayLike) -> tuple[Any, ...]:
+        """Return one full point x (n,) with the labels of its categorical variables in place of their codes."""
+        point = float_array("x", x)
+        if point.shape != (self.n,):
+            raise ProblemError(f"`x` must have shape (n,) with n = {self.n}, got {point.shape}.")
+        values: list[Any] = point.tolist()
+        for i, category in self.categories.items():
+            code = values[i]
+            if not (0 <= code < len(category.levels) and code == int(code)):
+                raise ProblemError(
+                    f"`x` must hold a code in [0, {len(category.levels) - 1}] for variable `{self.names[i]}`, "
+                    f"got {number(code)}."
+                )
+            values[i] = category.levels[int(code)]
+        return tuple(values)
+
+    def codes(self, values: Sequence[Any]) -> FloatArray:
+        """Return the full point x (n,) of n values, labels of the categorical variables in place of their codes."""
+        entries = list(values)
+        if len(entries) != self.n:
+            raise ProblemError(f"`values` must have length n = {self.n}, got {len(entries)}.")
+        for i in self.categories:
+            entries[i] = _variables.code_of(self.names, self.categories, "values", i, entries[i])
+        return float_array("values", entries)
+
+    def neighbours(self, x: npt.ArrayLike) -> FloatArray:
+        """Return the discrete neighbours (k, n) of one full point x (n,), nearest first, all admissible.
+
+        Raises
+        ------
+        ProblemError
+            the user's function returned another shape, or a point outside the box or off its levels
+        """
+        point = float_array("x", x)
+        if self.neighbour_function is not None:
+            found = float_array("neighbours", self.neighbour_function(point.copy()))
+            if found.size == 0:
+                return np.empty((0, self.n))
+            if found.ndim != 2 or found.shape[1] != self.n:
+                raise ProblemError(f"`neighbours` must return shape (k, n) with n = {self.n}, got {found.shape}.")
+            return self.admit("neighbours", found)
+        rows: list[tuple[int, int, int]] = []
+        for i, category in self.categories.items():
+            if not self.fixed_mask[i]:
+                rows += [(rank, i, code) for rank, code in enumerate(category.order[int(point[i])])]
+        rows.sort()  # the nearest level of every variable first, then the second nearest ones
+        out = np.tile(point, (len(rows), 1))
+        for row, (_, i, code) in enumerate(rows):
+            out[row, i] = code
+        return out
 
     def describe(self) -> dict[str, Any]:
         """Return the definition as JSON-able values; infinities as None, floats in full precision. Used in
@@ -167,7 +279,7 @@ class Box:
         def plain(values: FloatArray) -> list[float | None]:
             return [float(v) if math.isfinite(v) else None for v in values]
 
-        return {
+        out: dict[str, Any] = {
             "n": self.n,
             "lower": plain(self.lower),
             "upper": plain(self.upper),
@@ -176,6 +288,15 @@ class Box:
             "names": list(self.names),
             "units": list(self.units),
         }
+        if self._wraps:
+            out["period"] = plain(self.period)
+        if self.groups:
+            out["groups"] = [list(group) for group in self.groups]
+        if self.categories:
+            out["categorical"] = {str(i): category.describe() for i, category in self.categories.items()}
+        if self.neighbour_function is not None:
+            out["neighbours"] = fingerprint_of(self.neighbour_function)
+        return out
 
     def admit(self, name: str, X: FloatArray) -> FloatArray:
         """Return full points (s, n) made exactly admissible; what is off by more than a few ulp raises ProblemError.
@@ -187,7 +308,7 @@ class Box:
             raise ProblemError(
                 f"`{name}` must be finite, got {X[row, i]} for variable `{self.names[i]}`{_of_row(row, X)}."
             )
-        clipped = np.clip(X, self.lower, self.upper)
+        clipped = np.where(self.period > 0.0, X, np.clip(X, self.lower, self.upper))  # any angle is inside
         # fixed variables have no freedom left: their "bounds" are the fixed value
         clipped[:, self.fixed_mask] = self.fixed_values[self.fixed_mask]
         for row, i in np.argwhere(np.abs(X - clipped) > few_ulp(X, self.lower, self.upper)):
@@ -201,7 +322,12 @@ class Box:
             )
         snapped = clipped.copy()
         snapped[:, self.free] = self.snap(self.reduce(clipped))
-        for row, i in np.argwhere(np.abs(clipped - snapped) > few_ulp(clipped, self.granularity, self.granularity)):
+        off = np.abs(clipped - snapped)
+        if self._wraps:
+            whole = np.where(self.period > 0.0, self.period, 1.0)
+            off = np.where(self.period > 0.0, np.abs(off - whole * np.rint(off / whole)), off)
+        slack = few_ulp(np.maximum(np.abs(clipped), self.period), self.granularity, self.granularity)
+        for row, i in np.argwhere((off > slack) & (self.granularity > 0.0)):
             rule = "an integer" if self.granularity[i] == 1 else f"a multiple of {number(self.granularity[i])}"
             raise ProblemError(
                 f"`{name}` must be {rule} for variable `{self.names[i]}`{_of_row(row, X)}, got {number(X[row, i])}."
@@ -223,117 +349,14 @@ class Box:
     def __repr__(self) -> str:
         granular = int(np.count_nonzero(self.granularity))
         bounds = f"lower={shown(self.lower.tolist())}, upper={shown(self.upper.tolist())}"
-        return f"Box(n={self.n}, n_free={self.n_free}, granular={granular}, {bounds})"
-
-    # ---------------------------------------------------------------- construction
-
-    def _index(self, argument: str, key: Any) -> int:
-        """Turn an index or a name into an index 0 <= i < n."""
-        if isinstance(key, str):
-            if key not in self.names:
-                raise ProblemError(
-                    f"`{argument}` must use names from `names`, got {key!r}.{suggestion(key, self.names)}"
-                )
-            return self.names.index(key)
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            if not -self.n <= key < self.n:
-                raise ProblemError(f"`{argument}` must use indices in [0, n-1] = [0, {self.n - 1}], got {key}.")
-            return int(key) % self.n
-        raise ProblemError(f"`{argument}` must use indices (int) or names (str), got {shown(key)}.")
-
-    def _check_order(self, low: FloatArray, high: FloatArray) -> None:
-        for bound, values, wrong in (("lower", low, math.inf), ("upper", high, -math.inf)):
-            for i in np.flatnonzero(np.isnan(values) | (values == wrong)):
-                raise ProblemError(
-                    f"`{bound}` must hold numbers or {-wrong}, got {values[i]} for variable `{self.names[i]}`."
-                )
-        for i in np.flatnonzero(low > high):
-            raise ProblemError(
-                f"`lower` must not exceed `upper` for variable `{self.names[i]}`, "
-                f"got {number(low[i])} > {number(high[i])}."
-            )
-
-    def _granularity(self, granularity: Any, integer: Any) -> FloatArray:
-        n = self.n
-        if granularity is None:
-            g = np.zeros(n)
-        elif isinstance(granularity, Mapping):
-            g = np.zeros(n)
-            for key, value in granularity.items():
-                g[self._index("granularity", key)] = float_array("granularity", value).item()
-        else:
-            g = float_array("granularity", granularity)
-            if g.shape not in ((), (n,)):
-                raise ProblemError(f"`granularity` must be a number or have shape (n,) with n = {n}, got {g.shape}.")
-            g = np.array(np.broadcast_to(g, (n,)))
-        for i in np.flatnonzero(~np.isfinite(g) | (g < 0)).tolist():
-            raise ProblemError(
-                f"`granularity` must be finite and >= 0 (0 = continuous), got {g[i]} for variable `{self.names[i]}`."
-            )
-        for i in self._integer_indices(integer):
-            if g[i] == 0:
-                g[i] = 1.0
-            elif g[i] != math.floor(g[i]):
-                raise ProblemError(
-                    f"`granularity` must be a whole number for integer variable `{self.names[i]}`, got {number(g[i])}."
-                )
-        return g
-
-    def _integer_indices(self, integer: Any) -> list[int]:
-        if integer is None or integer is False:
-            return []
-        if integer is True:
-            return list(range(self.n))
-        if isinstance(integer, (str, int, np.integer)):
-            return [self._index("integer", integer)]
-        try:
-            keys = list(integer)
-        except TypeError:
-            raise ProblemError(
-                f"`integer` must be True, a bool mask, or a list of indices or names, got {shown(integer)}."
-            ) from None
-        if keys and all(isinstance(key, (bool, np.bool_)) for key in keys):
-            if len(keys) != self.n:
-                raise ProblemError(f"`integer` must have shape (n,) with n = {self.n} as a mask, got ({len(keys)},).")
-            return [i for i, flag in enumerate(keys) if flag]
-        return [self._index("integer", key) for key in keys]
-
-    def _lattice_bounds(self, i: int, low: float, high: float, g: float, inverse: float) -> tuple[float, float]:
-        """Bounds of variable i moved inwards onto its lattice."""
-        new_low = low if low == -math.inf else next_lattice(low, g, inverse, +1)
-        new_high = high if high == math.inf else next_lattice(high, g, inverse, -1)
-        if new_low > new_high:
-            what = "integer" if g == 1 else f"multiple of {number(g)}"
-            raise ProblemError(
-                f"Bounds of variable `{self.names[i]}` must hold at least one {what}, got {interval(low, high)}."
-            )
-        return new_low, new_high
-
-    def _fix(
-        self, values: FloatArray, fixed: Any, low: FloatArray, high: FloatArray, g: FloatArray, inverse: FloatArray
-    ) -> None:
-        """Write the values of `fixed` into `values` (n,), in place."""
-        if fixed is None:
-            return
-        if not isinstance(fixed, Mapping):
-            raise ProblemError(f"`fixed` must be a dict {{index or name: value}}, got {shown(fixed)}.")
-        for key, raw in fixed.items():
-            i = self._index("fixed", key)
-            value = float_array("fixed", raw)
-            if value.size != 1 or not np.isfinite(value).all():
-                raise ProblemError(
-                    f"`fixed` must be one finite number for variable `{self.names[i]}`, got {shown(raw)}."
-                )
-            v = value.item() + 0.0
-            if not low[i] <= v <= high[i]:
-                raise ProblemError(
-                    f"`fixed` must lie in {interval(low[i], high[i])} for variable `{self.names[i]}`, got {number(v)}."
-                )
-            if g[i] > 0 and v not in (low[i], high[i], nearest_lattice(v, g[i], inverse[i])):
-                raise ProblemError(
-                    f"`fixed` must be a multiple of {number(g[i])} for variable `{self.names[i]}`, got {number(v)}."
-                )
-            values[i] = v
+        kinds = f"granular={granular - len(self.categories)}"
+        if self._wraps:
+            kinds += f", periodic={int(np.count_nonzero(self.period))}"
+        if self.categories:
+            kinds += f", categorical={len(self.categories)}"
+        if self.groups:
+            kinds += f", groups={len(self.groups)}"
+        return f"Box(n={self.n}, n_free={self.n_free}, {kinds}, {bounds})"
 
     def _check_width(self, name: str, array: FloatArray, width: int) -> None:
         if array.ndim not in (1, 2) or array.shape[-1] != width:

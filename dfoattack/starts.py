@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.stats import qmc
 
 from dfoattack._typing import FloatArray
 from dfoattack.cache import History
-from dfoattack.kernels import covering, mesh
+from dfoattack.errors import ProblemError
 from dfoattack.mesh import first_frame
 from dfoattack.state import Setup
+from dfoattack.steps import admissible
 
 RESTART_CANDIDATES = 16
+PROJECTED_MOST = 16  # points of a design that are moved onto known linear constraints; others outside are left out
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 
 def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
-    """k scrambled Sobol points in the box, on the lattice, (k, n).
+    """k scrambled Sobol points in the box, on the lattice, (k, n); fewer where known linear constraints exclude them.
 
     Variables without two finite bounds are drawn from a normal distribution round `around` (n,) with a width of one unit or a
     tenth of |around|, whichever is larger, and clipped to the bound they have.
@@ -33,9 +36,9 @@ def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | 
     width = np.maximum(1.0, 0.1 * np.abs(centre))
     X = centre + width * rng.standard_normal((k, n))
     X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
-    out = np.empty_like(X)
-    mesh.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    return out
+    levels = setup.geometry.categorical
+    X[:, levels] = np.floor(unit[:, levels] * (setup.upper + 1.0)[levels])  # every level equally often
+    return admissible.points(setup, setup.geometry.snapped(X), PROJECTED_MOST)
 
 
 def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
@@ -44,8 +47,10 @@ def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     finite = np.isfinite(setup.lower) & np.isfinite(setup.upper)
     middle = np.clip(0.0, setup.lower, setup.upper)
     middle[finite] = 0.5 * (setup.lower[finite] + setup.upper[finite])
-    first, out = middle[None, :], np.empty((1, setup.n))
-    mesh.snap(first, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
+    middle[setup.geometry.categorical] = 0.0
+    out = admissible.points(setup, setup.geometry.snapped(middle[None, :]))
+    if not out.shape[0]:
+        raise ProblemError("`linear` must leave a point on the lattice of the granular variables, but there is none.")
     return np.vstack([out, design(setup, rng, count - 1, middle)]) if count > 1 else out
 
 
@@ -62,9 +67,8 @@ def filled(setup: Setup, rng: np.random.Generator, queue: FloatArray, scale: Flo
     frame = mesh_scale(setup, x) if scale is None else scale
     D = np.vstack([np.eye(n), -np.eye(n)])[:count]
     D = np.vstack([D, _in_ball(rng, count - D.shape[0], n)])
-    out = np.empty_like(D)
-    mesh.snap(x + frame * D, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    return np.vstack([queue, out])
+    X = setup.geometry.held(setup.geometry.snapped(x + frame * D), np.broadcast_to(x, D.shape))
+    return np.vstack([queue, admissible.points(setup, X, PROJECTED_MOST)])
 
 
 def mesh_scale(setup: Setup, x: FloatArray) -> FloatArray:
@@ -88,10 +92,9 @@ def restart_point(setup: Setup, rng: np.random.Generator, history: History, scal
     the lattice is too large to tell.
     """
     candidates = design(setup, rng, RESTART_CANDIDATES, history.X[0])
-    d2 = np.empty(candidates.shape[0])
-    covering.fill_distance(candidates, np.ascontiguousarray(history.X), scale, d2)
-    best = int(np.argmax(d2))
-    if d2[best] > 0.0:
+    d2 = setup.geometry.fill_distance(candidates, np.ascontiguousarray(history.X), scale)
+    best = int(np.argmax(d2)) if d2.size else -1
+    if best >= 0 and d2[best] > 0.0:
         return candidates[best : best + 1]
     return _unknown_lattice_point(setup, history)
 
@@ -100,17 +103,31 @@ def lattice_size(setup: Setup) -> float:
     """Number of lattice points in the box; inf where a variable is continuous or unbounded."""
     if setup.continuous or not setup.n:
         return math.inf if setup.n else 1.0
-    return float(np.prod(np.rint((setup.upper - setup.lower) / setup.granularity) + 1.0))
+    size = float(np.prod(_lattice_counts(setup)))
+    if setup.polyhedron is None or size > ENUMERATION_MAX:
+        return size
+    return float(sum(1 for _ in _lattice(setup)))
+
+
+def _lattice_counts(setup: Setup) -> FloatArray:
+    """Lattice values of each variable, (n,); the upper bound of a periodic one is its lower bound again."""
+    counts: FloatArray = np.rint((setup.upper - setup.lower) / setup.granularity)
+    return np.where(setup.geometry.period > 0.0, counts, counts + 1.0)
+
+
+def _lattice(setup: Setup) -> Iterator[FloatArray]:
+    """All lattice points of the box that satisfy the known linear constraints, each (n,)."""
+    counts = _lattice_counts(setup).astype(int)
+    for steps in itertools.product(*(range(c) for c in counts)):
+        x = setup.geometry.snapped((setup.lower + np.array(steps) * setup.granularity)[None, :])
+        if setup.polyhedron is None or setup.polyhedron.inside(x)[0]:
+            yield x[0]
 
 
 def _unknown_lattice_point(setup: Setup, history: History) -> FloatArray:
-    if lattice_size(setup) > ENUMERATION_MAX:
+    if setup.continuous or np.prod(_lattice_counts(setup)) > ENUMERATION_MAX:
         return np.empty((0, setup.n))
-    counts = np.rint((setup.upper - setup.lower) / setup.granularity).astype(int)
-    x, out = np.empty((1, setup.n)), np.empty((1, setup.n))
-    for steps in itertools.product(*(range(c + 1) for c in counts)):
-        x[0] = setup.lower + np.array(steps) * setup.granularity
-        mesh.snap(x, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-        if history.find(out[0]) < 0:
-            return out
+    for x in _lattice(setup):
+        if history.find(x) < 0:
+            return x[None, :].copy()
     return np.empty((0, setup.n))

@@ -15,8 +15,10 @@ from dfoattack._values import evolve
 from dfoattack.barrier import Barrier
 from dfoattack.cache import History
 from dfoattack.credit import Credit
+from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
 from dfoattack.options import Options
+from dfoattack.polyhedron import Polyhedron
 from dfoattack.reasons import StopReason
 from dfoattack.search_states import CmaState, FillState, ModelState, NelderMeadState, SubspaceState, VnsState
 from dfoattack.trials import Counters, Trials
@@ -35,6 +37,8 @@ class Setup:
     budget : float                                      evaluations (gradients charged), inf for none
     f_target : float                                    stop once a feasible value <= f_target is known; -inf for none
     quota : int                                         covering trials without improvement before a run may converge
+    geometry : Geometry                                 the same box with periods, groups and levels: how points move in it
+    polyhedron : Polyhedron or None                     known linear constraints
     """
 
     lower: FloatArray
@@ -46,6 +50,8 @@ class Setup:
     f_target: float
     quota: int
     options: Options
+    geometry: Geometry
+    polyhedron: Polyhedron | None = None
 
     @property
     def n(self) -> int:
@@ -167,8 +173,36 @@ class CoverState:
 
 
 @dataclass(frozen=True)
+class NeighbourState:
+    """What the steps of discrete neighbours remember; q variables are held in a descent.
+
+    Attributes
+    ----------
+    levels : float64 (q,)          their values at the centre whose neighbours were polled last
+    frame : float                  largest frame size then, scaled
+    rivals : float64 (m, q)        their values in each combination that has been descended in
+    frames : float64 (m,)          how large their own frame is, scaled; 0 once no step is left
+    moves : float64 (m, n)         displacement of their last improvement, user units; 0 for none
+    """
+
+    levels: FloatArray
+    frame: float
+    rivals: FloatArray
+    frames: FloatArray
+    moves: FloatArray
+
+
+@dataclass(frozen=True)
 class SearchStates:
-    """What the searches remember, a field each; None before first use and after a restart."""
+    """What the searches remember, a field each; None before first use and after a restart.
+
+    Attributes
+    ----------
+    neighbours, lattice : NeighbourState or None      rivals by levels of categorical variables, by lattice neighbours
+    """
+
+    neighbours: NeighbourState | None = None
+    lattice: NeighbourState | None = None
 
     model: ModelState | None = None
     cma: CmaState | None = None

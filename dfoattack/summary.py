@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
-from dfoattack.problem import Problem
+from dfoattack._typing import IntArray
 from dfoattack.result import Records
 from dfoattack.trials import Status
-
-ACTIVE = 1e-4  # distance from the limit, in units of max(1, |c| at the first point), below which a constraint is active
-
-
-class Group(NamedTuple):
-    """The columns that come from one constraint function."""
-
-    name: str
-    kind: str
-    tol: float
-    width: int
 
 
 @dataclass(frozen=True)
@@ -35,22 +21,6 @@ class StepShare:
     failed: int
     improvements: int
     gain: float
-
-
-@dataclass(frozen=True)
-class ConstraintRow:
-    """The worst column of one constraint at a point: index of that column, its value, and what that means."""
-
-    group: Group
-    column: int
-    value: float
-    state: str  # "satisfied" | "active" | "violated"
-
-
-def groups_of(problem: Problem) -> tuple[Group, ...]:
-    """Constraint columns of a problem by function; empty before the first evaluation."""
-    widths = problem.widths or ()
-    return tuple(Group(c.name, c.kind, c.tol, q) for c, q in zip(problem.constraints, widths, strict=False))
 
 
 def improvements(records: Records, sense: str) -> IntArray:
@@ -95,26 +65,4 @@ def step_shares(records: Records, sense: str) -> list[StepShare]:
         gain = float(gains[own[counted[1:]]].sum()) / total if total > 0.0 else float("nan")
         failed = int(np.count_nonzero(records.status[own] != Status.OK))
         out.append(StepShare(str(name), int(own.sum()), failed, int(own[rows].sum()), gain))
-    return out
-
-
-def constraint_rows(groups: Sequence[Group], C: FloatArray, row: int) -> list[ConstraintRow]:
-    """The worst column of every constraint at point `row` of the constraint log C (N, p)."""
-    if not groups or C.shape[1] != sum(group.width for group in groups):
-        return []
-    known = np.flatnonzero(np.isfinite(C).all(axis=1))
-    scale = np.maximum(1.0, np.abs(C[known[0]])) if known.size else np.ones(C.shape[1])
-    out, start = [], 0
-    for group in groups:
-        part = slice(start, start + group.width)
-        start += group.width
-        if not group.width:
-            continue
-        excess = C[row, part] - group.tol
-        worst = int(np.argmax(excess / scale[part]))
-        if np.any(excess > 0.0):
-            worst, state = int(np.argmax(excess)), "violated"
-        else:
-            state = "active" if np.any(excess >= -ACTIVE * scale[part]) else "satisfied"
-        out.append(ConstraintRow(group, worst, float(C[row, part][worst]), state))
     return out

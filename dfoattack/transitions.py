@@ -24,6 +24,7 @@ from dfoattack.barrier import (
     Columns,
     beats,
     end_of_iteration,
+    hardened,
     measured,
     poll_centres,
     success_types,
@@ -31,8 +32,8 @@ from dfoattack.barrier import (
     with_range,
 )
 from dfoattack.cache import History, point_keys
-from dfoattack.errors import AskTellError, OptionError
-from dfoattack.kernels import covering as covering_kernels
+from dfoattack.errors import AskTellError, OptionError, ProblemError
+from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh, first_frame
 from dfoattack.options import Options
 from dfoattack.problem import Problem
@@ -47,12 +48,14 @@ from dfoattack.state import (
     SolverState,
     empty_cover,
 )
+from dfoattack.steps import admissible
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Search, Step
 from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.fill import Fill
 from dfoattack.steps.model import ModelSearch
+from dfoattack.steps.neighbours import neighbour_steps, unfinished
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
@@ -78,10 +81,12 @@ class Schedule:
     fill: Step = FILL
 
     @classmethod
-    def default(cls, options: Options) -> Schedule:
+    def default(cls, options: Options, geometry: Geometry) -> Schedule:
+        """The steps of a run; those of discrete neighbours only where there are any."""
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
+        discrete = neighbour_steps(geometry)
         searches = Portfolio(searches_of(options))
-        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), Covering()))
+        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), *discrete, Covering()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,7 +135,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
     quota = options.covering_quota
     if quota is None:
         quota = int(min(1000.0, limit / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
-    return Setup(
+    setup = Setup(
         lower=space.free_lower,
         upper=space.free_upper,
         granularity=space.free_granularity,
@@ -140,7 +145,13 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         f_target=-math.inf if f_target is None else problem.sign * float(f_target),
         quota=quota if options.covering else 0,
         options=options,
+        geometry=Geometry.of(space),
+        polyhedron=problem.polyhedron,
     )
+    inside = admissible.points(setup, setup.starts)
+    if inside.shape[0] < setup.starts.shape[0]:
+        raise ProblemError("`linear` must leave a point on the lattice of the granular variables, but there is none.")
+    return evolve(setup, starts=inside)
 
 
 def initial_state(setup: Setup, seed: int) -> SolverState:
@@ -186,6 +197,7 @@ def ask(
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
+        proposal = batches.admitted(setup, state, step, proposal)
         fresh = _fresh(state.history, proposal.X)
         if fresh and setup.options.fills:
             pending = batches.gathered(setup, schedule.steps, schedule.fill, state, rng, view, proposal)
@@ -248,12 +260,12 @@ def tell(
     schedule: Schedule,
     state: SolverState,
     evaluations: Evaluations,
-    columns: Sequence[tuple[str, str, float]] | None,
+    columns: Sequence[tuple[str, str, float, bool]] | None,
 ) -> SolverState:
     """The state after the pending trials were evaluated.
 
-    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` names kind and tolerance of
-    every constraint column. Raises `AskTellError` when nothing is pending or the number of rows differs.
+    `evaluations` has one row a pending trial, in order; rows of status NOT_RUN are ignored. `columns` holds name, kind, tolerance and
+    "two-sided" of every constraint column; None once the barrier knows them. Raises `AskTellError` when nothing is pending or the number of rows differs.
     """
     pending = state.pending
     if pending is None:
@@ -277,15 +289,15 @@ def tell(
     after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
     after = _with_best(after, first)
     if starting:
-        return _start_run(setup, _with_pool(after, told.X))
-    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, pending.trials.on_mesh[run])
+        return _start_run(setup, _with_pool(setup, after, told.X))
+    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
     step = (*schedule.steps, schedule.fill)[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
         after = evolve(after, cover=evolve(after.cover, since=0))
-    after = _with_success(after, step, outcome, pending.origins[run], refine)
+    after = _with_success(setup, after, step, outcome, pending.origins[run], refine)
     ends = step.ends_iteration(setup, after, outcome)
-    after = _with_pool(step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
+    after = _with_pool(setup, step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
     again = not ends and step.repeats(setup, after, outcome)
     return evolve(after, stage=len(schedule.steps) if ends else state.stage + (0 if again else 1))
 
@@ -296,7 +308,7 @@ def _tell_parts(
     state: SolverState,
     pending: Pending,
     evaluations: Evaluations,
-    columns: Sequence[tuple[str, str, float]] | None,
+    columns: Sequence[tuple[str, str, float, bool]] | None,
 ) -> SolverState:
     """The parts of a block told one after the other; a success of any of them ends the iteration, else it goes on behind the last one."""
     end, ends, stage = len(schedule.steps), False, state.stage
@@ -311,7 +323,7 @@ def _tell_parts(
 
 
 def _with_columns(
-    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float]] | None
+    state: SolverState, told: Evaluations, columns: Sequence[tuple[str, str, float, bool]] | None
 ) -> SolverState:
     """Constraint scales S_j = max(1, |c_j|) from the first point that could be evaluated; fixed from then on."""
     if state.barrier.columns is not None or not told.ok.any():
@@ -319,20 +331,18 @@ def _with_columns(
     p = told.C.shape[1]
     if columns is None or len(columns) != p:
         raise AskTellError(f"`C` must have {len(columns or ())} columns (from the problem's constraints), got {p}.")
-    tol = np.array([c[2] for c in columns], dtype=np.float64)
-    extreme = np.array([c[1] == "extreme" for c in columns], dtype=bool)
-    scale = np.maximum(1.0, np.abs(told.C[told.ok][0]))
-    phase = 1 if extreme.any() else 2
-    return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, scale, extreme), phase=phase))
+    known = Columns.of(columns, told.C[told.ok][0])
+    phase = 1 if known.extreme.any() else 2
+    return evolve(state, barrier=evolve(state.barrier, columns=known, phase=phase))
 
 
-def _with_pool(state: SolverState, X: FloatArray) -> SolverState:
+def _with_pool(setup: Setup, state: SolverState, X: FloatArray) -> SolverState:
     """Distances of the covering candidates after new points, whatever step they came from."""
     cover = state.cover
     if not cover.Y.shape[0] or state.mesh is None or not X.shape[0]:
         return state
     d2 = cover.d2.copy()
-    covering_kernels.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
+    setup.geometry.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.mesh.scale)
     return evolve(state, cover=evolve(cover, d2=d2))
 
 
@@ -350,19 +360,27 @@ def _with_best(state: SolverState, first: int) -> SolverState:
 
 
 def _drop_small_gains(
-    before: SolverState, f_scale: float, types: IntArray, F: FloatArray, H: FloatArray, on_mesh: BoolArray
+    before: SolverState,
+    f_scale: float,
+    types: IntArray,
+    F: FloatArray,
+    H: FloatArray,
+    HE: FloatArray,
+    on_mesh: BoolArray,
 ) -> bool:
     """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
 
     Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
     """
     mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
-    if mesh is None or barrier.phase == 1 or on_mesh.all() or not types.any():
+    if mesh is None or on_mesh.all() or not types.any():
         return False
     share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
     small = False
     for i in np.flatnonzero((types > 0) & ~on_mesh):
-        if H[i] == 0.0:
+        if barrier.phase == 1:
+            enough = barrier.feas < 0 or HE[i] <= (1.0 - share) * buffer.HE[barrier.feas]
+        elif H[i] == 0.0:
             enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * f_scale
         else:
             h, f = (buffer.H[barrier.inf], buffer.F[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
@@ -384,7 +402,7 @@ def _outcome(
     row = _moved_to(setup, before, after)
     size = 0.0
     if row >= 0 and after.mesh is not None:
-        step = after.history.X[row] - pending.origins[run][row - first]
+        step = setup.geometry.displacement(pending.origins[run][row - first], after.history.X[row])
         size = float(np.max(np.abs(step) / after.mesh.scale, initial=0.0))
     return Outcome(
         memo=pending.memo,
@@ -438,11 +456,13 @@ def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) ->
     return evolve(state, credit=earned)
 
 
-def _with_success(state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool) -> SolverState:
+def _with_success(
+    setup: Setup, state: SolverState, step: Step, outcome: Outcome, origins: FloatArray, refine: bool
+) -> SolverState:
     success = max(state.success, outcome.success)
     move, grow = state.move, state.grow
     if outcome.improved:
-        move = state.history.X[outcome.row] - origins[outcome.row - outcome.first]
+        move = setup.geometry.displacement(origins[outcome.row - outcome.first], state.history.X[outcome.row])
         grow = outcome.success == FULL and step.enlarges
     return evolve(state, success=success, move=move, grow=grow, refine=state.refine or refine)
 
@@ -467,20 +487,29 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
         request = first_frame(x, setup.lower, setup.upper)
     else:
         request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
-    mesh = Mesh.start(request, setup.granularity, x, None if state.mesh is None else state.mesh.scale)
-    return _next_iteration(evolve(state, mesh=mesh, drawn=0))
+    geometry = setup.geometry
+    if not geometry.plain:
+        request = np.where(
+            geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)
+        )
+    scale = None if state.mesh is None else state.mesh.scale
+    mesh = Mesh.start(request, setup.granularity, x, scale, geometry.unit)
+    return _next_iteration(setup, evolve(state, mesh=mesh, drawn=0))
 
 
-def _next_iteration(state: SolverState) -> SolverState:
+def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
+    barrier, history = hardened(state.barrier, state.history, setup.options.infeasible_margin)
     return evolve(
         state,
+        barrier=barrier,
+        history=history,
         iteration=state.iteration + 1,
         stage=0,
         success=0,
         refine=False,
         kept=None,
         grow=False,
-        inf_before=state.barrier.inf,
+        inf_before=barrier.inf,
         moved=state.grow and state.success == FULL,
     )
 
@@ -494,23 +523,28 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     state = evolve(state, barrier=barrier)
     x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
     floored = False
-    if state.success and state.floored and state.move is not None:
+    # A step to other levels has widened the frame already.
+    at_end = mesh.size <= setup.options.frame_size_min
+    if state.success and state.floored and state.move is not None and at_end:
         mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
     elif state.success == FULL and state.grow and state.move is not None:
-        mesh = mesh.enlarged(state.move, x, setup.upper - setup.lower)
+        mesh = mesh.enlarged(state.move, x, setup.geometry.span)
     elif state.success:
         mesh = mesh.moved(x)
     else:
         at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
         floored = at_end and not state.refine
         mesh = mesh if floored else _refined(state, mesh, x)
-    state = _next_iteration(evolve(state, mesh=mesh, floored=floored))
+    state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))
     if restarts.hopeless(setup, state):
         return _restart(setup, state, rng)
     # The quota backs what is said about the answer; a run that ends elsewhere needs none.
     leads = state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= state.barrier.start
-    done = not leads or state.cover.since >= setup.quota or state.cover.exhausted
-    return _restart(setup, state, rng) if floored and done else state
+    done = not leads or state.cover.since >= setup.quota or state.cover.exhausted or not setup.geometry.moving.shape[0]
+    discrete = setup.geometry.has_levels or setup.geometry.mixed
+    if floored and done and not (discrete and unfinished(setup, state)):
+        return _restart(setup, state, rng)
+    return state
 
 
 def _refined(state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:

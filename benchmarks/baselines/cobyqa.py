@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from dfoattack.problem import Problem
 
 CONFIGURATION = (
-    "cobyqa.minimize, defaults but for scale=True where all bounds are finite (initial radius = half the box); bounds "
-    "always respected; above 20 constraint columns the largest of each named constraint; random restarts"
+    "cobyqa.minimize, defaults but for scale=True and a first radius of a tenth of the box where all bounds are finite; "
+    "bounds always respected; above 20 constraint columns the largest of each named constraint; random restarts"
 )
 COLUMN_LIMIT = 20
+# In units of the scaled box [-1, 1]^n. COBYQA moves a start that is nearer to a bound than this: at its default of 1 every
+# random start would become a corner, an edge or the centre, and most restarts repeats of earlier ones.
+RADIUS = 0.2
 
 
 def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
@@ -39,7 +42,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
             z,
             bounds=Bounds(counter.lower, counter.upper),
             constraints=[constraint] if chosen.q else [],
-            options={"maxfev": int(budget) + 1, "scale": scale},
+            options={"maxfev": int(budget) + 1, "scale": scale, **({"radius_init": RADIUS} if scale else {})},
         )
 
     return run_restarted(counter, seed, local)

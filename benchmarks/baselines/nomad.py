@@ -6,11 +6,12 @@ process for every value; points and values are read from our log, and a crash co
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import time
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+import json
+import subprocess
+import sys
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,14 +28,28 @@ if TYPE_CHECKING:
 CONFIGURATION = (
     "NOMAD 4.6 (PyNomadBBO) at its defaults (quadratic models, Nelder-Mead, initial frame a tenth of the box), "
     "progressive barrier; above 20 constraint columns the largest of each named constraint; bounds kept; after mesh "
-    "convergence random restarts with a new seed"
+    "convergence random restarts with a new seed. `nomad-nomodels`: no quadratic models anywhere (QUAD_MODEL_SEARCH no, "
+    "DIRECTION_TYPE ORTHO N+1 NEG, EVAL_QUEUE_SORT DIR_LAST_SUCCESS), Nelder-Mead as it is"
 )
 COLUMN_LIMIT = 20
+NO_MODELS = ("QUAD_MODEL_SEARCH no", "DIRECTION_TYPE ORTHO N+1 NEG", "EVAL_QUEUE_SORT DIR_LAST_SUCCESS")
+# NOMAD draws and throws away as many random numbers as its seed says: a seed of 2e9 costs it half a minute.
+SEEDS = 10_000
 _CRASHES = 5
+_CHILD = Path(__file__).with_name("nomad_child.py")
 
 
 def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
     """See `benchmarks.baselines`."""
+    return _run(problem, budget, seed, gradient_cost, ())
+
+
+def run_without_models(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """See `benchmarks.baselines`."""
+    return _run(problem, budget, seed, gradient_cost, NO_MODELS)
+
+
+def _run(problem: Problem, budget: float, seed: int, gradient_cost: float, extra: tuple[str, ...]) -> Log:
     counter = Counter(problem, budget, gradient_cost)
     seen: Columns | None = None
     crashes = 0
@@ -42,12 +57,14 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
     def local(z: FloatArray, k: int) -> None:
         nonlocal seen, crashes
         seen = chosen = seen if seen is not None else columns(counter, COLUMN_LIMIT)
-        params = _parameters(counter, chosen.q, int(generator(counter.problem, seed, k).integers(1, 2**31 - 1)))
+        params = _parameters(counter, chosen.q, int(generator(counter.problem, seed, k).integers(1, SEEDS)))
+        params += extra
         code = _converse(counter, chosen, z, params)
         if code != 0:
             crashes += 1
             counter.note(f"PyNomad ended its process with exit status {code}")
             if crashes == _CRASHES:
+                counter.fail(f"PyNomad ended its process {crashes} times, at last with exit status {code}")
                 raise LimitReached
 
     return run_restarted(counter, seed, local)
@@ -78,12 +95,19 @@ def _parameters(counter: Counter, q: int, seed: int) -> list[str]:
 
 def _converse(counter: Counter, chosen: Columns, z: FloatArray, params: list[str]) -> int:
     """Run NOMAD once; answers its questions until it ends. Returns the child's exit status."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    child = context.Process(target=_child, args=(theirs, [float(v) for v in z], params), daemon=True)
-    child.start()
+    ours, theirs = Pipe()
+    child = subprocess.Popen(
+        [sys.executable, str(_CHILD), str(theirs.fileno())],
+        stdin=subprocess.PIPE,
+        # NOMAD prints whatever its display degree; the table on the terminal is not its place.
+        stdout=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+    )
     theirs.close()
     try:
+        assert child.stdin is not None
+        child.stdin.write(json.dumps({"start": [float(v) for v in z], "params": params}).encode() + b"\n")
+        child.stdin.close()
         while True:
             try:
                 message = ours.recv()
@@ -93,12 +117,11 @@ def _converse(counter: Counter, chosen: Columns, z: FloatArray, params: list[str
                     ours.send(_answer(counter, chosen, message))
             except (EOFError, ConnectionError):
                 break
-        child.join()
-        return child.exitcode or 0
+        return child.wait()
     finally:
         # PyNomad cannot be stopped from inside: it reports an exception of the blackbox as a failed point and goes on.
-        child.terminate()
-        child.join()
+        child.kill()
+        child.wait()
         ours.close()
 
 
@@ -107,30 +130,3 @@ def _answer(counter: Counter, chosen: Columns, z: list[float]) -> bytes | None:
     F, c = counter.value(np.array(z))
     outputs = [F, *chosen.values(c)]
     return " ".join(repr(float(v)) for v in outputs).encode() if np.all(np.isfinite(outputs)) else None
-
-
-def _child(questions: Connection, start: list[float], params: list[str]) -> None:
-    """The other process: NOMAD, whose blackbox asks through the pipe."""
-    import PyNomad
-
-    # NOMAD writes to file descriptor 1 whatever its display degree; the table on the terminal is not its place.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-    asked = time.process_time()
-
-    def blackbox(x: Any) -> int:
-        nonlocal asked
-        questions.send([x.get_coord(i) for i in range(x.size())])
-        answer = questions.recv()
-        now = time.process_time()
-        if now - asked > 0.01:
-            questions.send(now - asked)
-            asked = now
-        if answer is None:
-            return 0
-        x.setBBO(answer)
-        return 1
-
-    PyNomad.optimize(blackbox, start, [], [], params)
-    questions.send(time.process_time() - asked)
-    questions.close()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # A solver that asks only for points it has seen would restart for ever without spending anything.
 IDLE_RESTARTS = 20
+# A solver that breaks down is started again as one that stops early is; so often, and the run counts as a failure.
+ERRORS = 5
 
 
 def run_restarted(counter: Counter, seed: int, local: Callable[[FloatArray, int], None]) -> Log:
@@ -22,12 +24,19 @@ def run_restarted(counter: Counter, seed: int, local: Callable[[FloatArray, int]
 
     The first start is evaluated before anything else: afterwards the number of constraint columns is known.
     """
-    restarts = idle = 0
+    restarts = idle = errors = 0
     try:
         counter.value(start(counter.problem, seed, 0))
         for k in itertools.count():
             before = counter.spent
-            local(start(counter.problem, seed, k), k)
+            try:
+                local(start(counter.problem, seed, k), k)
+            except Exception as error:
+                errors += 1
+                counter.note(f"raised {type(error).__name__}: {error}"[:300])
+                if errors == ERRORS:
+                    counter.fail(f"raised {errors} times, at last {type(error).__name__}: {error}"[:500])
+                    break
             restarts = k + 1
             idle = idle + 1 if counter.spent == before else 0
             if idle == IDLE_RESTARTS:

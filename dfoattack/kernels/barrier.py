@@ -30,6 +30,7 @@ def violations(
     tol: FloatArray,
     scale: FloatArray,
     extreme: BoolArray,
+    equality: BoolArray,
     out_h: FloatArray,
     out_heb: FloatArray,
     out_max: FloatArray,
@@ -38,13 +39,14 @@ def violations(
 
     Parameters
     ----------
-    C : float64 (k, p)          constraint values, <= tol is satisfied; p = 0 is legal
+    C : float64 (k, p)          constraint values; <= tol is satisfied, of an equality |c| <= tol; p = 0 is legal
     tol : float64 (p,)          tolerances, user units, finite
     scale : float64 (p,)        units S of the constraints, > 0
     extreme : bool (p,)         extreme-barrier constraints; the others are progressive
-    out_h : float64 (k,)        overwritten with sum over progressive j of max((c_j - tol_j) / S_j, 0)^2
+    equality : bool (p,)        two-sided constraints: their excess is |c| - tol, that of the others c - tol
+    out_h : float64 (k,)        overwritten with sum over progressive j of max(excess_j / S_j, 0)^2
     out_heb : float64 (k,)      overwritten with the same sum over extreme j
-    out_max : float64 (k,)      overwritten with max_j (c_j - tol_j) over all j, user units; -inf for p = 0
+    out_max : float64 (k,)      overwritten with max_j excess_j over all j, user units; -inf for p = 0
 
     Notes
     -----
@@ -64,7 +66,7 @@ def violations(
                 heb = math.inf
                 most = math.inf
                 break
-            excess = C[r, j] - tol[j]
+            excess = (abs(C[r, j]) if equality[j] else C[r, j]) - tol[j]
             if excess > most:
                 most = excess
             if excess > 0.0:

@@ -12,7 +12,15 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack.kernels._jit import kernel
 
-__all__ = ["append_inverse", "model_values", "remove_inverse", "replace_inverse", "replacement_weights", "system_row", "update_models"]
+__all__ = [
+    "append_inverse",
+    "model_values",
+    "remove_inverse",
+    "replace_inverse",
+    "replacement_weights",
+    "system_row",
+    "update_models",
+]
 
 
 @kernel
@@ -41,7 +49,9 @@ def system_row(S: FloatArray, s: FloatArray, out_w: FloatArray) -> None:
 
 
 @kernel
-def replacement_weights(inverse: FloatArray, w: FloatArray, squared: float, p: int, out_Hw: FloatArray, out_sigma: FloatArray) -> float:
+def replacement_weights(
+    inverse: FloatArray, w: FloatArray, squared: float, p: int, out_Hw: FloatArray, out_sigma: FloatArray
+) -> float:
     """Write W^-1 w, and for every point t the denominator of its replacement by the point behind w.
 
     Parameters
@@ -189,7 +199,9 @@ def model_values(c: FloatArray, g: FloatArray, H: FloatArray, s: FloatArray, out
 
 
 @kernel
-def update_models(column: FloatArray, residual: FloatArray, S: FloatArray, c: FloatArray, g: FloatArray, H: FloatArray) -> None:
+def update_models(
+    column: FloatArray, residual: FloatArray, S: FloatArray, c: FloatArray, g: FloatArray, H: FloatArray
+) -> None:
     """Add residual_k times one Lagrange function to all models, in place.
 
     Parameters

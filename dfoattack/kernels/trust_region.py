@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from dfoattack._typing import FloatArray
+from dfoattack._typing import BoolArray, FloatArray
 from dfoattack.kernels._jit import kernel
 
 __all__ = ["augmented", "constrained_step", "trust_step"]
@@ -19,7 +19,13 @@ FEASIBLE = 1e-10  # violation of scaled models that is left
 
 @kernel
 def trust_step(
-    g: FloatArray, H: FloatArray, start: FloatArray, lower: FloatArray, upper: FloatArray, radius: float, out_d: FloatArray
+    g: FloatArray,
+    H: FloatArray,
+    start: FloatArray,
+    lower: FloatArray,
+    upper: FloatArray,
+    radius: float,
+    out_d: FloatArray,
 ) -> float:
     """Approximately minimise a quadratic in a ball round 0 cut by a box, and write the minimiser.
 
@@ -139,7 +145,7 @@ def trust_step(
 def _along_arcs(
     H: FloatArray,
     grad: FloatArray,
-    free: FloatArray,
+    free: BoolArray,
     lower: FloatArray,
     upper: FloatArray,
     d: FloatArray,
@@ -234,7 +240,7 @@ def augmented(
     c: FloatArray,
     g: FloatArray,
     H: FloatArray,
-    equality: FloatArray,
+    equality: BoolArray,
     multipliers: FloatArray,
     penalty: float,
     s: FloatArray,
@@ -302,7 +308,7 @@ def constrained_step(
     c: FloatArray,
     g: FloatArray,
     H: FloatArray,
-    equality: FloatArray,
+    equality: BoolArray,
     lower: FloatArray,
     upper: FloatArray,
     radius: float,

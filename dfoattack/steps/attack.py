@@ -15,8 +15,8 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, Target, View
+from dfoattack.attacks.extended import extended
 from dfoattack.barrier import Columns, poll_centres
-from dfoattack.kernels import mesh as kernels
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
 
@@ -65,9 +65,11 @@ class Attack(Step):
         else:
             radii = np.array(LADDER) * radius * longest
         x = state.history.X[row]
-        found = operator(self._target(setup, state, row, operator.inner_points), radii, view, rng)
-        X = np.empty((len(found), setup.n))
-        kernels.snap(x + found.D, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        columns = state.barrier.columns or Columns.none()
+        target = self._target(setup, state, row, operator.inner_points)
+        target, view = extended(target, view, columns, setup.polyhedron)
+        found = operator(target, radii, view, rng)
+        X = setup.geometry.snapped(x + found.D)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
         return Proposal.around(X, x, False, memo=AttackMemo(chosen, radius, row, gradient))
 
@@ -92,15 +94,18 @@ class Attack(Step):
         With `on_lattice` granular variables are held where they are: user code is never asked between their values.
         """
         history, scale = state.history, state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-        columns = state.barrier.columns or Columns(np.empty(0), np.empty(0), np.empty(0, dtype=bool))
+        columns = state.barrier.columns or Columns.none()
         extreme = columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme)
         x, held = history.X[row], on_lattice & (setup.granularity > 0.0)
+        # User code is never asked outside the box, so that only operators that do not ask look across the seam.
+        lower, upper = (setup.lower, setup.upper) if on_lattice else setup.geometry.around(x)
+        held = held | setup.geometry.categorical
         return Target(
             history.X[row : row + 1],
             history.f[row : row + 1],
             history.C[row : row + 1],
-            np.where(held, x, setup.lower),
-            np.where(held, x, setup.upper),
+            np.where(held, x, lower),
+            np.where(held, x, upper),
             scale / scale.max(),
             columns.tol,
             columns.scale,

@@ -87,6 +87,7 @@ class Step(ABC):
     """
 
     name: str
+    changes_levels: bool = False  # proposes points with other levels of categorical variables than its centre's
     enlarges: bool = False  # a full success of this step enlarges the frame and feeds the speculative step
 
     @abstractmethod

@@ -52,7 +52,8 @@ class Covering(Step):
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        if not setup.options.covering or state.mesh is None or row < 0 or state.success:
+        nothing_moves = not setup.geometry.moving.shape[0]
+        if not setup.options.covering or state.mesh is None or row < 0 or state.success or nothing_moves:
             return Proposal.nothing(setup.n)
         ball = Ball(setup, state.history.X[row], state.mesh)
         cover = _window(state.cover, row)
@@ -73,7 +74,7 @@ class Covering(Step):
                 uniform[i] = rejecting
             else:
                 X[i], on_mesh[i] = _farthest(cover, d2, state, ball), True
-            kernels.pool_update(cover.Y, d2, X[i : i + 1], ball.scale)
+            setup.geometry.pool_update(cover.Y, d2, X[i : i + 1], ball.scale)
             uniform_next = not uniform_next
         memo = CoverMemo(evolve(cover, uniform_next=uniform_next, rejecting=rejecting), X[uniform])
         return Proposal(X, np.broadcast_to(ball.x, X.shape), on_mesh, memo)
@@ -92,56 +93,78 @@ class Covering(Step):
 
 
 class Ball:
-    """The covered ball: centre x, radius r in units of the scale, clipped by the box."""
+    """The covered ball: centre x, radius r in units of the scale, clipped by the box, at the levels of the centre."""
 
     def __init__(self, setup: Setup, x: FloatArray, mesh: Mesh) -> None:
-        self.setup, self.x, self.mesh = setup, x, mesh
+        self.setup, self.x, self.mesh, self.geometry = setup, x, mesh, setup.geometry
         self.scale, self.radius = mesh.scale, setup.options.covering_radius
-
-    def snap(self, X: FloatArray) -> FloatArray:
-        s, out = self.setup, np.empty(X.shape)
-        mesh_kernels.snap(X, s.lower, s.upper, s.granularity, s.inverse, out)
-        return out
 
     def on_mesh(self, x: FloatArray) -> FloatArray:
         """The mesh point nearest to x (n,), never the centre itself."""
-        s = self.setup
-        Z, X = np.empty((1, s.n)), np.empty((1, s.n))
-        mesh_kernels.round_steps((x - self.x)[None, :], self.mesh.mesh_size, Z)
-        mesh_kernels.mesh_points(self.x, Z, self.mesh.mesh_size, s.lower, s.upper, s.granularity, s.inverse, X)
-        nearest: FloatArray = X[0]
+        Z = np.empty((1, self.setup.n))
+        mesh_kernels.round_steps(self.geometry.displacement(self.x, x)[None, :], self.mesh.mesh_size, Z)
+        nearest: FloatArray = self.geometry.mesh_points(self.x, Z, self.mesh.mesh_size)[0]
         return nearest
 
     def sample(self, rng: np.random.Generator, k: int) -> FloatArray:
         """k points uniform in the ball, clipped to the box and the lattice: full support, not uniform beside a bound."""
-        n = self.setup.n
+        n = self.geometry.moving.shape[0]
         D = rng.standard_normal((k, n))
         D /= np.sqrt((D * D).sum(axis=1))[:, None]
-        return self.snap(self.x + self.scale * self.radius * rng.random(k)[:, None] ** (1.0 / n) * D)
+        X = self.geometry.snapped(self.x + self._full(self.radius * rng.random(k)[:, None] ** (1.0 / n) * D))
+        polyhedron = self.setup.polyhedron
+        if polyhedron is not None:
+            outside = ~polyhedron.inside(X)
+            if outside.any():
+                X[outside] = polyhedron.shortened(self.x, X[outside], self.scale)
+        return X
+
+    def _full(self, D: FloatArray) -> FloatArray:
+        """Displacements (k, n) in user units of those of the moving variables in units of the scale."""
+        if not self.geometry.has_levels:
+            return self.scale * D
+        out = np.zeros((D.shape[0], self.setup.n))
+        out[:, self.geometry.moving] = self.scale[self.geometry.moving] * D
+        return out
 
     def uniform(self, rng: np.random.Generator, rejecting: bool) -> tuple[FloatArray, bool]:
         """One point uniform in ball and box, and True; a clipped one and False where rejection finds none."""
-        n, batch, tried = self.setup.n, 16, 0
+        at = self.geometry.moving
+        n, batch, tried = at.shape[0], 16, 0
+        x, scale, (lower, upper) = self.x, self.scale, self.geometry.around(self.x)
+        if self.geometry.has_levels:
+            x, scale, lower, upper = x[at], scale[at], lower[at], upper[at]
         while rejecting and tried < REJECTIONS_MAX:
             out = np.empty((batch, n))
             normals, uniforms = rng.standard_normal((batch, n)), rng.random(batch)
-            box = self.setup.lower, self.setup.upper
-            if kernels.ball_points(self.x, self.radius, self.scale, *box, normals, uniforms, out):
-                return self.snap(out[:1])[0], True
+            kept = kernels.ball_points(x, self.radius, scale, lower, upper, normals, uniforms, out)
+            found = np.repeat(self.x[None, :], kept, axis=0)
+            found[:, at] = out[:kept]
+            X = self.geometry.snapped(found)
+            if self.setup.polyhedron is not None:
+                X = X[self.setup.polyhedron.inside(X)]
+            if X.shape[0]:
+                return X[0], True
             tried, batch = tried + batch, 4 * batch
         return self.sample(rng, 1)[0], False
 
     def lattice(self) -> FloatArray | None:
         """All lattice points of the ball and box (m, n) when every variable is granular and they are few; else None."""
-        s = self.setup
+        s, geometry = self.setup, self.geometry
         reach = np.floor(self.radius * self.scale / s.granularity + 1e-9)
+        reach[geometry.categorical] = 0.0
+        if geometry.wraps:
+            around = np.floor(0.5 * geometry.period / s.granularity + 1e-9)
+            reach = np.where(geometry.period > 0.0, np.minimum(reach, around), reach)
         if np.prod(2.0 * reach + 1.0) > LATTICE_MAX:
             return None
         axes = [np.arange(-r, r + 1.0) for r in reach]
         grid = np.array(list(itertools.product(*axes))) * s.granularity
         grid = grid[((grid / self.scale) ** 2).sum(axis=1) <= self.radius**2 * (1.0 + 1e-12)] + self.x
         half = 0.5 * s.granularity
-        return self.snap(grid[np.all((grid >= s.lower - half) & (grid <= s.upper + half), axis=1)])
+        inside = (grid >= s.lower - half) & (grid <= s.upper + half)
+        X = geometry.snapped(grid[np.all(inside | (geometry.period > 0.0), axis=1)])
+        return X if s.polyhedron is None else X[s.polyhedron.inside(X)]
 
 
 def _window(cover: CoverState, row: int) -> CoverState:
@@ -173,23 +196,23 @@ def _renewed(cover: CoverState, state: SolverState, ball: Ball, rng: np.random.G
         rows = np.arange(size, dtype=np.int64)
     else:
         Y, d2, age = cover.Y.copy(), cover.d2.copy(), cover.age.copy()
-        outside = (((Y - ball.x) / ball.scale) ** 2).sum(axis=1) > ball.radius**2
+        outside = (((ball.geometry.images(ball.x, Y) - ball.x) / ball.scale) ** 2).sum(axis=1) > ball.radius**2
         # In many dimensions the scan of the history dominates; fewer fresh candidates only change the constant of the covering rule.
         q = min(options.covering_fresh, 2) if ball.setup.n >= FEW_FRESH else options.covering_fresh
         rows = np.lexsort((age, ~outside))[:q].astype(np.int64)
     Y[rows] = ball.sample(rng, rows.shape[0])
     age[rows] = cover.clock + np.arange(rows.shape[0])
     history = state.history
-    kernels.pool_refresh(Y, d2, rows, history.X, history.size, ball.x, ball.radius, ball.scale)
+    ball.geometry.pool_refresh(Y, d2, rows, history.X, history.size, ball.x, ball.radius, ball.scale)
     return evolve(cover, Y=Y, d2=d2, age=age, clock=cover.clock + rows.shape[0])
 
 
 def _farthest(cover: CoverState, d2: FloatArray, state: SolverState, ball: Ball) -> FloatArray:
     """The candidate farthest from all evaluated points, rounded to the mesh; the next one where rounding hits a known point."""
     d2 = d2.copy()
-    x = ball.x
+    x, Y = ball.x, ball.geometry.images(ball.x, cover.Y)
     for _ in range(FARTHEST_TRIES):
-        best = int(kernels.farthest(cover.Y, d2, ball.x, ball.radius, ball.scale))
+        best = int(kernels.farthest(Y, d2, ball.x, ball.radius, ball.scale))
         if best < 0:
             break
         x = ball.on_mesh(cover.Y[best])

@@ -17,11 +17,11 @@ from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
-from dfoattack.kernels import mesh as mesh_kernels
 from dfoattack.kernels.trust_region import constrained_step, trust_step
 from dfoattack.regression import DIMENSION_MAX, Quadratics, coefficients, quadratic_fit
 from dfoattack.search_states import FillState
 from dfoattack.state import Setup, SolverState
+from dfoattack.steps._model_frame import Frame
 from dfoattack.steps.base import Outcome, Proposal, Step
 
 LADDER = (1.0, 0.5, 2.0, 0.25)  # radii of the steps, in units of the radius; the first ones matter most
@@ -35,7 +35,7 @@ DUAL_POINTS_MAX = 400  # the same where the models are made in as many unknowns 
 SHAPE = 0.25  # power of the curvatures that shapes the trust region; 1/2 makes them equal
 CONDITION = 1e-4  # smallest curvature, relative to the largest, that shapes the trust region
 VALUE_MAX = 1e100  # larger values are kept out of the models
-RADIUS_MIN = 1e-12  # in units of the scale
+RADIUS_MIN = 1e-10  # in units of the scale
 COLUMNS_MAX = 30  # constraint columns modelled, those nearest to being active
 MARGIN = (
     0.02  # distance from the constraints' models of every other step, in units of their change over the trust region
@@ -61,7 +61,7 @@ class Fill(Step):
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        if state.mesh is None or row < 0 or not setup.n:
+        if state.mesh is None or row < 0 or not setup.geometry.moving.shape[0]:
             return Proposal.nothing(setup.n)
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             X, known = _Round(setup, state, row, rng).points()
@@ -71,19 +71,26 @@ class Fill(Step):
         memo: FillMemo | None = outcome.memo
         if memo is None or outcome.last == outcome.first:
             return state
-        return evolve(state, searches=evolve(state.searches, fill=_learnt(state, memo)))
+        return evolve(state, searches=evolve(state.searches, fill=_learnt(setup, state, memo)))
 
 
-def _learnt(state: SolverState, memo: FillMemo) -> FillState:
-    """The radius follows the length of the step the whole block has led to."""
-    known = memo.state
-    row = state.barrier.feas if state.barrier.feas >= 0 else state.barrier.inf
-    if row == memo.row or row < 0:
-        return evolve(known, radius=max(0.25 * known.radius, RADIUS_MIN), fails=known.fails + 1)
+def _learnt(setup: Setup, state: SolverState, memo: FillMemo) -> FillState:
+    """The radius follows the length of the step the whole block has led to; at the smallest one it begins anew at the frame."""
+    known, row = memo.state, state.centre
     assert state.mesh is not None
-    step = (state.history.X[row] - state.history.X[memo.row]) / state.mesh.scale
-    length = float(np.linalg.norm(known.shrink(step.shape[0]) @ step))
-    return evolve(known, radius=min(max(length, LEAST * known.radius, RADIUS_MIN), 4.0 * known.radius), fails=0)
+    if row == memo.row or row < 0:
+        radius, fails = 0.25 * known.radius, known.fails + 1
+    else:
+        place = _places(Frame(setup, state, memo.row), state.history.X[row])
+        length = float(np.linalg.norm(known.shrink(place.shape[0]) @ place))
+        radius, fails = min(max(length, LEAST * known.radius), 4.0 * known.radius), 0
+    return evolve(known, radius=radius if radius > RADIUS_MIN else state.mesh.size or 1.0, fails=fails)
+
+
+def _places(frame: Frame, X: FloatArray) -> FloatArray:
+    """Free points X (..., n_free) from the centre of a frame, in units of the scale, (..., k)."""
+    D: FloatArray = (frame.seen(X) - frame.x) / frame.scale
+    return D if frame.span is None else D @ frame.span
 
 
 def merit(setup: Setup, state: SolverState, X: FloatArray) -> FloatArray:
@@ -103,8 +110,9 @@ class _Round:
 
     def __init__(self, setup: Setup, state: SolverState, row: int, rng: np.random.Generator | None) -> None:
         assert state.mesh is not None
-        self.setup, self.state, self.row, self.rng, self.n = setup, state, row, rng, setup.n
-        self.x, self.scale = state.history.X[row].copy(), state.mesh.scale
+        self.setup, self.state, self.row, self.rng = setup, state, row, rng
+        self.frame = Frame(setup, state, row)
+        self.n = self.frame.k
         self.known = state.searches.fill or FillState(1.0)
         if self.known.begun < state.barrier.start:
             self.known = FillState(1.0, begun=state.barrier.start)
@@ -115,7 +123,7 @@ class _Round:
     def _measure(self) -> None:
         """Places and distances of the usable points in the present basis, the centre first."""
         self.stretch, self.back = self.known.stretch(self.n), self.known.shrink(self.n)
-        S = ((self.state.history.X[self.rows] - self.x) / self.scale) @ self.back.T
+        S = _places(self.frame, self.state.history.X[self.rows]) @ self.back.T
         distance = np.sqrt((S * S).sum(axis=1))
         order = np.lexsort((self.rows, distance))
         self.rows, self.S, self.distance = self.rows[order], S[order], distance[order]
@@ -124,20 +132,24 @@ class _Round:
         columns = self.state.barrier.columns
         if columns is None or not columns.tol.shape[0]:
             return np.empty(0, dtype=np.int64)
-        worst = (self.state.history.C[self.row] - columns.tol) / columns.scale
+        C = self.state.history.C[self.row]
+        worst = np.where(columns.equality, np.inf, (C - columns.tol) / columns.scale)
         nearest: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
         return nearest
 
     def _usable(self) -> IntArray:
         history = self.state.history
-        rows: IntArray = np.flatnonzero((history.status == 0) & (np.abs(history.f) <= VALUE_MAX))
+        usable = (history.status == 0) & (np.abs(history.f) <= VALUE_MAX)
+        levels = self.frame.same_levels(history.X)
+        rows: IntArray = np.flatnonzero(usable if levels is None else usable & levels)
         return rows
 
     def _values(self, rows: IntArray) -> FloatArray:
         history, columns = self.state.history, self.state.barrier.columns
         if not self.columns.shape[0] or columns is None:
             return history.f[rows][:, None].copy()
-        return np.column_stack([history.f[rows], history.C[np.ix_(rows, self.columns)] - columns.tol[self.columns]])
+        slack = np.where(columns.equality, 0.0, columns.tol)[self.columns]
+        return np.column_stack([history.f[rows], history.C[np.ix_(rows, self.columns)] - slack])
 
     # ------------------------------------------------------------------ models
 
@@ -169,10 +181,14 @@ class _Round:
         return H
 
     def predicted(self, model: Quadratics, X: FloatArray) -> FloatArray:
-        values = model.values(((X - self.x) / self.scale) @ self.back.T)
+        values = model.values(_places(self.frame, X) @ self.back.T)
         merit: FloatArray = values[:, 0]
         if values.shape[1] > 1:
-            violation = np.maximum(values[:, 1:], 0.0).sum(axis=1)
+            columns = self.state.barrier.columns
+            assert columns is not None
+            C, tol = values[:, 1:], columns.tol[self.columns]
+            excess = np.where(columns.equality[self.columns], np.abs(C) - tol, C)
+            violation = (np.maximum(excess, 0.0) / columns.scale[self.columns]).sum(axis=1)
             bad = violation > 0.0
             top = float(np.max(merit, initial=0.0))
             merit = np.where(bad, abs(top) + top + 1.0 + violation, merit)
@@ -200,7 +216,8 @@ class _Round:
             for k, one in enumerate(m for m in models if m is not None):
                 steps += [self._step(one, factor * radius, margin=k % 2) for factor in LADDER]
         move = self.state.move
-        along = [] if move is None else [self.back @ (factor * move / self.scale) for factor in (1.0, 2.0)]
+        here = self.state.history.X[self.row]
+        along = [] if move is None else [self.back @ _places(self.frame, here + t * move) for t in (1.0, 2.0)]
         chosen = self._distinct(np.array([*steps, *along]).reshape(-1, self.n), int(STEPS_SHARE * places) or 1)
         S = [s for s in chosen]
         X = self._snapped(np.array(S).reshape(-1, self.n))
@@ -243,7 +260,11 @@ class _Round:
             c[0] = 0.0
             m = c.shape[0]
             g, H = model.g * (radius / change)[:, None], model.H * (radius**2 / change)[:, None, None]
-            constrained_step(c, g, np.ascontiguousarray(H), np.zeros(m, dtype=bool), -free, free, 1.0, np.zeros(m), s)
+            columns = self.state.barrier.columns
+            assert columns is not None
+            equality = np.concatenate([[False], columns.equality[self.columns]])
+            c[equality] = model.c[equality] / change[equality]
+            constrained_step(c, g, np.ascontiguousarray(H), equality, -free, free, 1.0, np.zeros(m), s)
         return radius * s if np.isfinite(s).all() else nothing
 
     def _cloud(self, S: list[FloatArray], count: int, radius: float, spread: float) -> FloatArray:
@@ -261,10 +282,10 @@ class _Round:
         return self._snapped(centres + spread * lengths[:, None] * D)
 
     def _snapped(self, S: FloatArray) -> FloatArray:
-        setup = self.setup
-        X, out = self.x + self.scale * (S @ self.stretch.T), np.empty(S.shape)
-        mesh_kernels.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-        return out
+        frame = self.frame
+        D = S @ self.stretch.T
+        D = D if frame.span is None else D @ frame.span.T
+        return frame.snapped(frame.x + frame.scale * D)
 
     def _distinct(self, S: FloatArray, count: int) -> FloatArray:
         """At most `count` places of S (k, n) in order, no two nearer to each other than a tenth of their length."""

@@ -16,20 +16,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from dfoattack._threads import single_thread
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
-from dfoattack.barrier import poll_centres
+from dfoattack.barrier import Columns
 from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
-from dfoattack.kernels import mesh as mesh_kernels
-from dfoattack.kernels.trust_region import constrained_step, trust_step
 from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
+from dfoattack.steps._model_frame import Frame
+from dfoattack.steps._model_step import Judge, geometry_step, trust_region_step
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
-COLUMNS_MAX = 30  # constraint columns modelled; the most violated or nearest to being active ones
+COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
 POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
@@ -37,17 +37,18 @@ ROUND = 4.0  # ratio of curvatures that needs no change of basis
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
 ABSORB_MAX = 64  # points of other steps looked at in one call
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
+INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a proposal was meant to do: its kind, the state of the search at that time, and the decrease expected of it."""
+    """What a proposal was meant to do: its kind, the state of the search at that time, and how a step is judged."""
 
     kind: str  # "design", "trust", "geometry" or "rest"
     state: ModelState
     leaves: int = -1  # point of the set that a geometry step replaces
-    predicted: float = 0.0
-    length: float = 0.0
+    length: float = 0.0  # of a trust-region step, in units of the scale
+    judge: Judge | None = None
 
 
 class ModelSearch(Search):
@@ -60,7 +61,7 @@ class ModelSearch(Search):
     hope = 1.0
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if state.mesh is None or state.floored or state.barrier.phase == 1 or not setup.n:
+        if state.mesh is None or state.floored or not setup.geometry.moving.shape[0]:
             return False
         found = state.searches.model
         return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)
@@ -90,19 +91,23 @@ class ModelSearch(Search):
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
-    row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-    return row
+    """The feasible incumbent; as long as there is none, the least infeasible point of the run."""
+    barrier = state.barrier
+    if barrier.feas >= 0 or barrier.inf < 0:
+        return state.centre
+    H = state.history.buffer.H[barrier.start : state.history.size]
+    return barrier.start + int(np.argmin(H))
 
 
 class _Turn:
     """One turn of the search: what it can see, and what follows from it."""
 
     def __init__(self, setup: Setup, state: SolverState) -> None:
-        assert state.mesh is not None
         self.setup, self.state, self.history = setup, state, state.history
-        self.n, self.scale = setup.n, state.mesh.scale
         self.row = _centre(setup, state)
-        self.x = state.history.X[self.row]
+        self.frame = Frame(setup, state, self.row)
+        self.k, self.x = self.frame.k, self.frame.x
+        self.columns = state.barrier.columns or Columns.none()
 
     # ------------------------------------------------------------------ planning
 
@@ -118,11 +123,13 @@ class _Turn:
             s_centre = found.place(self.x)
             radius = self._in_units(model, model.radius)
             if not model.check:
-                step, predicted = self._trust(model, found, s_centre, radius)
-                length = float(np.sqrt(step @ step)) * model.unit
+                best = trust_region_step(
+                    self.frame, found, model.plain, s_centre, radius, model.margin, self._equality(model), self._first
+                )
+                length = best.length * model.unit
                 if length >= 0.5 * model.resolution:
                     asked = evolve(model, origin=self.row)
-                    return self._points(found, s_centre + step), Plan("trust", asked, -1, predicted, length)
+                    return self._point(found, s_centre + best.step), Plan("trust", asked, -1, length, best.judge)
                 model = evolve(model, radius=max(0.1 * model.radius, model.resolution))
                 if model.radius <= 1.5 * model.resolution:
                     model = evolve(model, radius=model.resolution)
@@ -130,8 +137,9 @@ class _Turn:
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
             if distance[t] > far:
-                s = self._geometry(model, found, t, s_centre, self._in_units(model, self._reach(model, float(distance[t]))))
-                return self._points(found, s), Plan("geometry", evolve(model, check=False), t)
+                reach = self._in_units(model, self._reach(model, float(distance[t])))
+                s = geometry_step(self.frame, found, model.plain, t, s_centre, reach)
+                return self._point(found, s), Plan("geometry", evolve(model, check=False), t)
             if model.check and (model.radius > model.resolution or model.ratio > 0.0):
                 model = evolve(model, check=False)
                 continue
@@ -141,17 +149,51 @@ class _Turn:
             model = self._settled(model)
             if model.found is None:
                 break
-        return np.empty((0, self.n)), Plan("rest", evolve(model, rested=self.state.iteration))
+        return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
 
     def current(self) -> ModelState:
         """The state of the search, brought up to date with what other steps have evaluated."""
-        state, model = self.state, self.state.searches.model
+        model, phase = self.state.searches.model, self.state.barrier.phase
         if model is None:
             radius = self._first_radius()
-            return ModelState(None, _columns(state), radius, radius, self.history.size)
-        if model.found is None or model.seen == self.history.size and self.row in model.found.rows:
+            return self._fresh(ModelState(None, np.empty(0, dtype=np.int64), radius, radius, self.history.size))
+        if model.phase != phase:
+            return self._fresh(
+                evolve(model, found=None, radius=max(model.radius, 1e-3), resolution=max(model.resolution, 1e-3))
+            )
+        if model.found is None or (model.seen == self.history.size and self.row in model.found.rows):
             return model
-        return self._absorbed(model)
+        return self._absorbed(self._with_columns(model))
+
+    def _fresh(self, model: ModelState) -> ModelState:
+        """Without a set, and with the constraint columns that matter now."""
+        columns = _relevant(self.state, np.flatnonzero(self.history.status == 0))
+        nothing = np.zeros(columns.shape[0])
+        return evolve(model, columns=columns, margin=nothing, phase=self.state.barrier.phase)
+
+    def _with_columns(self, model: ModelState) -> ModelState:
+        """Models of other constraints where there are too many for all of them and others have come into sight."""
+        found = model.found
+        if found is None or self.columns.tol.shape[0] <= COLUMNS_MAX:
+            return model
+        wanted = _relevant(self.state, found.rows)
+        if not np.setdiff1d(wanted[: COLUMNS_MAX // 2], model.columns).shape[0]:
+            return model
+        place = {int(j): i for i, j in enumerate(model.columns)}
+        old = np.array([place.get(int(j), -1) for j in wanted])
+        H = np.concatenate([found.H[:1], np.where(old[:, None, None] >= 0, found.H[1:][old], 0.0)])
+        model = evolve(model, columns=wanted, margin=np.where(old >= 0, model.margin[old], 0.0))
+        fresh = interpolate(
+            found.rows, found.S, self._values(model, found.rows), found.base, found.basis, found.back, H
+        )
+        return evolve(model, found=fresh)
+
+    @property
+    def _first(self) -> bool:
+        return self.state.barrier.phase == 1
+
+    def _equality(self, model: ModelState) -> BoolArray:
+        return self.columns.equality[model.columns]
 
     def _first_radius(self) -> float:
         """One frame; where a population has contracted in this local run, its extent."""
@@ -169,177 +211,62 @@ class _Turn:
     def _lowered(self, model: ModelState) -> ModelState:
         """Nothing is left at this resolution: the next one, and a rest until the poll has had its turn."""
         resolution, arms = model.resolution * 0.1, len(self.state.credit.arms)
-        due = arms == 0 or poll_is_due(self.state.credit, arms, (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1), self.n)
+        due = arms == 0 or poll_is_due(
+            self.state.credit, arms, (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1), self.k
+        )
         rested = self.state.iteration if due else -1
         radius = max(0.5 * model.resolution, resolution)
         return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
 
-    def _bounds(self, found: Interpolation, s: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Bounds of a step from s in model units where the basis is diagonal; never inconsistent with s."""
-        size = np.diag(found.basis)
-        lower = np.minimum((self.setup.lower - found.base) / size - s, 0.0)
-        upper = np.maximum((self.setup.upper - found.base) / size - s, 0.0)
-        return lower, upper
-
-    def _walls(self, found: Interpolation, s: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
-        """Bounds within reach of a step d from s, as rows A d <= b in model units, scaled to changes of order one in the ball."""
-        x = found.point(s)
-        size = np.sqrt((found.basis**2).sum(axis=1)) * radius
-        above, below = np.maximum(self.setup.upper - x, 0.0), np.maximum(x - self.setup.lower, 0.0)
-        up, down = above < size, below < size
-        A = np.vstack([found.basis[up] / size[up, None], -found.basis[down] / size[down, None]])
-        return A, np.concatenate([above[up] / size[up], below[down] / size[down]])
-
-    def _points(self, found: Interpolation, s: FloatArray) -> FloatArray:
-        return self._snapped(found.point(s)[None, :])
-
-    def _snapped(self, X: FloatArray) -> FloatArray:
-        setup, out = self.setup, np.empty(X.shape)
-        mesh_kernels.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-        return out
-
-    def _trust(
-        self, model: ModelState, found: Interpolation, s: FloatArray, radius: float
-    ) -> tuple[FloatArray, float]:
-        """Step from s (n,), and the decrease of the merit it promises."""
-        slopes = found.g + found.H @ s
-        if not model.columns.shape[0]:
-            return self._minimised(model, found, s, slopes[0], found.H[0], radius)
-        c = found.values(s) + found.offset
-        change = np.sqrt((slopes**2).sum(axis=1)) * radius + 0.5 * np.sqrt((found.H**2).sum(axis=(1, 2))) * radius**2
-        change[change <= 0.0] = 1.0
-        margin = np.concatenate([[0.0], model.margin if model.margin is not None else np.zeros(c.shape[0] - 1)])
-        c = (c + margin) / change
-        c[0] = 0.0
-        slopes, H = slopes * (radius / change)[:, None], found.H * (radius**2 / change)[:, None, None]
-        step = self._constrained(model, found, s, c, slopes, H, radius)
-        return step, 0.0
-
-    def _minimised(
-        self, model: ModelState, found: Interpolation, s: FloatArray, g: FloatArray, H: FloatArray, radius: float
-    ) -> tuple[FloatArray, float]:
-        """Minimiser of one quadratic with gradient g at s in the ball and the bounds, and its decrease."""
-        step = np.empty(self.n)
-        nothing = np.zeros(self.n)
-        if model.plain:
-            lower, upper = self._bounds(found, s)
-            return step, float(trust_step(g, H, nothing, lower, upper, radius, step))
-        free = np.full(self.n, np.inf)
-        decrease = float(trust_step(g, H, nothing, -free, free, radius, step))
-        x = found.point(s + step)
-        if np.all(x >= self.setup.lower) and np.all(x <= self.setup.upper):
-            return step, decrease
-        size = float(np.sqrt(g @ g)) * radius + 0.5 * float(np.sqrt((H * H).sum())) * radius**2 or 1.0
-        step = self._constrained(model, found, s, np.zeros(1), g[None, :] * (radius / size), H[None, :, :] * (radius**2 / size), radius)
-        return step, float(-(g @ step + 0.5 * step @ H @ step))
-
-    def _constrained(
-        self,
-        model: ModelState,
-        found: Interpolation,
-        s: FloatArray,
-        c: FloatArray,
-        g: FloatArray,
-        H: FloatArray,
-        radius: float,
-    ) -> FloatArray:
-        """Minimiser of model 0 subject to the other models <= 0, all in units of the radius, and the bounds."""
-        n = self.n
-        lower, upper = np.full(n, -np.inf), np.full(n, np.inf)
-        if model.plain:
-            lower, upper = (bound / radius for bound in self._bounds(found, s))
-        else:
-            A, b = self._walls(found, s, radius)
-            c = np.concatenate([c, -b])
-            g = np.vstack([g, A * radius])
-            H = np.concatenate([H, np.zeros((b.shape[0], n, n))])
-        m = c.shape[0]
-        step = np.empty(n)
-        constrained_step(c, g, H, np.zeros(m, dtype=bool), lower, upper, 1.0, np.zeros(m), step)
-        x = np.clip(found.point(s + radius * step), self.setup.lower, self.setup.upper)
-        return found.place(x) - s
-
-    def _geometry(self, model: ModelState, found: Interpolation, t: int, s: FloatArray, radius: float) -> FloatArray:
-        """A point near s at which the Lagrange function of point t is large in size."""
-        g, H = found.lagrange(t, s)
-        high, up = self._minimised(model, found, s, -g, -H, radius)
-        low, down = self._minimised(model, found, s, g, H, radius)
-        best: FloatArray = s + (high if up >= down else low)
-        return best
+    def _point(self, found: Interpolation, s: FloatArray) -> FloatArray:
+        return self.frame.snapped(found.point(s)[None, :])
 
     # ------------------------------------------------------------------ interpolation sets
 
     def _design(self, model: ModelState) -> tuple[ModelState, FloatArray]:
-        """A set round the centre from evaluated points; the points (k, n) it still lacks, if it lacks any."""
-        radius = model.radius
-        unit = self.scale * radius
-        rows = self._near(3.0 * radius)
-        S = (self.history.X[rows] - self.x) / unit
-        chosen, basis = _independent(S, self.n)
-        missing = self.n - len(chosen)
-        if missing:
-            return model, self._missing(basis, unit)
-        first = [self.row, *(int(rows[i]) for i in chosen)]
-        found = interpolate(
-            np.array(first), np.vstack([np.zeros(self.n), S[chosen]]), self._values(model, np.array(first)), self.x.copy(), np.diag(unit), np.diag(1.0 / unit)
-        )
+        """A set round the centre from evaluated points; the points (j, n_free) it still lacks, if it lacks any."""
+        radius, frame, nothing = model.radius, self.frame, np.empty((0, self.setup.n))
+        rows = frame.rows_near(self.state, 3.0 * radius, VALUE_MAX)
+        basis, back = frame.basis(radius)
+        S = (frame.seen(self.history.X[rows]) - self.x) @ back.T
+        chosen, known = frame.independent(S, INDEPENDENT)
+        if len(chosen) < self.k:
+            return model, frame.missing(known, radius)
+        first = np.array([self.row, *(int(rows[i]) for i in chosen)])
+        places = np.vstack([np.zeros(self.k), S[chosen]])
+        found = interpolate(first, places, self._values(model, first), self.x.copy(), basis, back)
         if found is None:
-            return evolve(model, failures=model.failures + 1, rested=self.state.iteration), np.empty((0, self.n))
-        model = evolve(model, found=found, unit=radius, seen=self.history.size, plain=True, shaped=self.history.size)
+            return evolve(model, failures=model.failures + 1, rested=self.state.iteration), nothing
+        size = self.history.size
+        model = evolve(model, found=found, unit=radius, seen=size, plain=frame.span is None, shaped=size)
         for i in range(rows.shape[0]):
             if i not in chosen and model.found is not None and model.found.size < self._most():
                 model = self._with(model, int(rows[i]))
-        return model, np.empty((0, self.n))
+        return model, nothing
 
     def _most(self) -> int:
-        n = self.n
-        return min((n + 1) * (n + 2) // 2, max(2 * n + 1, POINTS_MAX))
-
-    def _missing(self, basis: FloatArray, unit: FloatArray) -> FloatArray:
-        """Points at distance one along the directions that the rows of `basis` (k, n) leave open."""
-        if basis.shape[0]:
-            _, _, full = np.linalg.svd(basis)
-            open_ = full[basis.shape[0] :]
-        else:
-            open_ = np.eye(self.n)
-        lower, upper = (self.setup.lower - self.x) / unit, (self.setup.upper - self.x) / unit
-        D = np.empty(open_.shape)
-        for i, d in enumerate(open_):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ahead = np.min(np.where(d > 0, upper / d, np.where(d < 0, lower / d, np.inf)))
-                behind = np.min(np.where(d < 0, -upper / d, np.where(d > 0, -lower / d, np.inf)))
-            D[i] = d * min(ahead, 1.0) if ahead >= min(1.0, behind) else -d * min(behind, 1.0)
-        return self._snapped(self.x + unit * D)
-
-    def _near(self, reach: float) -> IntArray:
-        """Rows of usable points within `reach` of the centre, nearest first, without the centre."""
-        distance = self._distances(slice(None))
-        usable = (self.history.status == 0) & (np.abs(self.history.f) <= VALUE_MAX)
-        rows = np.flatnonzero(usable & (distance <= reach) & (distance > 0.0))
-        return rows[np.lexsort((rows, distance[rows]))]
-
-    def _distances(self, rows: slice | IntArray) -> FloatArray:
-        D = (self.history.X[rows] - self.x) / self.scale
-        distance: FloatArray = np.sqrt((D * D).sum(axis=1))
-        return distance
+        k = self.k
+        return min((k + 1) * (k + 2) // 2, max(2 * k + 1, POINTS_MAX))
 
     def _values(self, model: ModelState, rows: IntArray) -> FloatArray:
-        """Objective and modelled constraints (p, m) of history rows."""
-        history = self.history
-        if not model.columns.shape[0]:
+        """Objective and modelled constraints (p, m) of history rows; two-sided ones as they are, the others less their tolerance."""
+        history, at = self.history, model.columns
+        if not at.shape[0]:
             return history.f[rows][:, None].copy()
-        columns = self.state.barrier.columns
-        assert columns is not None
-        return np.column_stack([history.f[rows], history.C[np.ix_(rows, model.columns)] - columns.tol[model.columns]])
+        tol = np.where(self.columns.equality[at], 0.0, self.columns.tol[at])
+        return np.column_stack([history.f[rows], history.C[np.ix_(rows, at)] - tol])
 
     def _with(self, model: ModelState, row: int, force: bool = False) -> ModelState:
         """The set with history row `row` if that makes it better, or if `force`."""
         found, history = model.found, self.history
         assert found is not None
+        same = self.frame.same_levels(history.X[row : row + 1])
+        if same is not None and not same[0]:
+            return model
         if history.status[row] != 0 or not abs(history.f[row]) <= VALUE_MAX or row in found.rows:
             return model
         values = self._values(model, np.array([row]))[0]
-        s = found.place(history.X[row])
+        s = found.place(self.frame.seen(history.X[row]))
         s_centre = found.place(self.x)
         _, sigma, beta = found.weights(s)
         size = float(((s - s_centre) ** 2).sum())
@@ -363,6 +290,9 @@ class _Turn:
         assert found is not None
         moved = self.row not in found.rows
         seen, model = model.seen, evolve(model, seen=self.history.size)
+        same = self.frame.same_levels(self.history.X[found.rows[:1]])
+        if same is not None and not same[0]:
+            return evolve(model, found=None)
         if moved:
             distance = np.sqrt(((found.S - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             jump = float(distance.min())
@@ -373,7 +303,10 @@ class _Turn:
             model = self._with(model, self.row, force=True)
         rows = np.arange(max(seen, self.history.size - ABSORB_MAX), self.history.size)
         if rows.shape[0]:
-            distance = np.sqrt(((found.place(self.history.X[rows]) - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
+            distance = (
+                np.sqrt(((found.place(self.frame.seen(self.history.X[rows])) - found.place(self.x)) ** 2).sum(axis=1))
+                * model.unit
+            )
             for row in rows[distance <= 2.0 * model.radius]:
                 if model.found is not None:
                     model = self._with(model, int(row))
@@ -387,13 +320,15 @@ class _Turn:
         s = found.place(self.x)
         radius = self._in_units(model, model.radius)
         drift = float(np.sqrt(s @ s))
-        shape = self.history.size - model.shaped >= 2 * self.n and found.size > 2 * self.n and self.n > 1
+        shape = self.history.size - model.shaped >= 2 * self.k and found.size > 2 * self.k and self.k > 1
         if not shape and drift <= DRIFT * radius and 0.02 <= radius <= 50.0:
             return model
-        stretch, shrink = np.eye(self.n), np.eye(self.n)
+        stretch, shrink = np.eye(self.k), np.eye(self.k)
         if shape:
             stretch, shrink = _shape(found.H[0])
-            model = evolve(model, shaped=self.history.size, plain=model.plain and bool(np.all(stretch == np.eye(self.n))))
+            model = evolve(
+                model, shaped=self.history.size, plain=model.plain and bool(np.all(stretch == np.eye(self.k)))
+            )
         fresh = rebased(found, s, stretch * radius, shrink / radius, self._values(model, found.rows))
         return evolve(model, found=fresh, unit=model.radius)
 
@@ -411,10 +346,16 @@ class _Turn:
             model = evolve(model, failures=failures)
             if failures and not usable.any():
                 # Nothing to build from here at this radius: the poll first, then closer by.
-                return evolve(model, radius=0.5 * model.radius, resolution=0.5 * model.resolution, rested=self.state.iteration)
+                return evolve(
+                    model, radius=0.5 * model.radius, resolution=0.5 * model.resolution, rested=self.state.iteration
+                )
             return model
         if not rows.shape[0]:  # nothing new to ask: the point is known
-            return self._lowered(model) if plan.kind == "trust" else evolve(model, check=False, rested=self.state.iteration)
+            return (
+                self._lowered(model)
+                if plan.kind == "trust"
+                else evolve(model, check=False, rested=self.state.iteration)
+            )
         row = int(rows[0])
         improved = outcome.improved
         before = plan.state.found
@@ -423,7 +364,7 @@ class _Turn:
             t = plan.leaves
             usable = self.history.status[row] == 0 and abs(self.history.f[row]) <= VALUE_MAX
             if usable:
-                s = before.place(self.history.X[row])
+                s = before.place(self.frame.seen(self.history.X[row]))
                 _, sigma, _ = before.weights(s)
                 if np.isfinite(sigma[t]) and abs(sigma[t]) > 1e-12 and row not in before.rows:
                     values = self._values(model, np.array([row]))[0]
@@ -444,53 +385,39 @@ class _Turn:
         if radius <= 1.5 * model.resolution:
             radius = model.resolution
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1)
-        model = self._with(model, row, force=improved)
+        if model.columns.shape[0] and self.history.status[row] == 0:
+            over = np.maximum(self._values(model, np.array([row]))[0][1:], 0.0) * ~self._equality(model)
+            model = evolve(
+                model,
+                margin=np.where(over > 0.0, 0.1 * over * min(1.0, model.radius / length) ** 2, 0.3 * model.margin),
+            )
+        model = self._with(model, row, force=improved or row == self.row)
         return self._settled(model)
 
     def _ratio(self, plan: Plan, row: int) -> float:
-        """Decrease found over decrease promised; -1 for a failed point."""
-        before = plan.state.found
-        assert before is not None
+        """Quality of the models at a trust-region step; -1 for a failed point."""
+        before, judge = plan.state.found, plan.judge
+        assert before is not None and judge is not None
         if self.history.status[row] != 0:
             return -1.0
-        values = self._values(plan.state, np.array([row]))[0] - before.offset
-        s = before.place(self.history.X[row])
-        promised = before.values(s)
-        origin = before.values(before.place(self._origin(plan)))
-        if not plan.state.columns.shape[0]:
-            gain, hope = origin[0] - values[0], origin[0] - promised[0]
-            return float(gain / hope) if hope > 0.0 and np.isfinite(gain) else -1.0
-        return 1.0
+        found = self._values(plan.state, np.array([row]))[0]
+        promised = before.values(before.place(self.frame.seen(self.history.X[row]))) + before.offset
+        origin = before.values(before.place(self._origin(plan))) + before.offset
+        return judge.accuracy(origin, promised, found)
 
     def _origin(self, plan: Plan) -> FloatArray:
-        return self.history.X[plan.state.origin] if plan.state.origin >= 0 else self.x
+        return self.frame.seen(self.history.X[plan.state.origin]) if plan.state.origin >= 0 else self.x
 
 
-def _independent(S: FloatArray, n: int, threshold: float = 0.1) -> tuple[list[int], FloatArray]:
-    """Indices of rows of S (p, n), in order, that are well independent, and an orthonormal basis (k, n) of their span."""
-    chosen: list[int] = []
-    basis = np.empty((0, n))
-    for i, s in enumerate(S):
-        if len(chosen) == n:
-            break
-        rest = s - basis.T @ (basis @ s)
-        rest = rest - basis.T @ (basis @ rest)
-        size = float(np.sqrt(rest @ rest))
-        if size > threshold * max(1.0, float(np.sqrt(s @ s))) * 1.0:
-            chosen.append(i)
-            basis = np.vstack([basis, rest / size])
-    return chosen, basis
-
-
-def _columns(state: SolverState) -> IntArray:
-    """Constraint columns worth a model: those closest to being active at any of the points, at most COLUMNS_MAX."""
+def _relevant(state: SolverState, rows: IntArray) -> IntArray:
+    """Constraint columns worth a model: those closest to being active at any of these history rows, at most COLUMNS_MAX."""
     columns = state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
         return np.empty(0, dtype=np.int64)
-    usable = state.history.status == 0
-    worst = np.max((state.history.C[usable] - columns.tol) / columns.scale, axis=0)
+    known = np.flatnonzero(columns.extreme) if state.barrier.phase == 1 else np.arange(columns.tol.shape[0])
+    worst = np.max(columns.excess(state.history.C[rows]) / columns.scale, axis=0)
     # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
-    order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
+    order: IntArray = known[np.argsort(-worst[known], kind="stable")[:COLUMNS_MAX]]
     return order
 
 

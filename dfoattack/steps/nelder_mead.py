@@ -15,7 +15,6 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.cache import History
-from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.search_states import NelderMeadState
 from dfoattack.state import Setup, SolverState
@@ -131,9 +130,7 @@ def _point(setup: Setup, X: FloatArray, move: int) -> FloatArray:
     """The trial point of a move of the simplex X (n + 1, n), inside the box and on the lattice."""
     middle = X[:-1].mean(axis=0)
     x = middle + COEFFICIENTS[move] * (middle - X[-1])
-    out: FloatArray = np.empty((1, X.shape[1]))
-    kernels.snap(x[None, :], setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    trial: FloatArray = out[0]
+    trial: FloatArray = setup.geometry.snapped(x[None, :])[0]
     return trial
 
 

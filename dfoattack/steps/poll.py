@@ -3,7 +3,8 @@
 Orthogonal directions from a Householder matrix after Abramson, Audet, Dennis & Le Digabel (2009), "OrthoMADS", with a fresh
 random vector in every iteration; n+1 directions with a negative completion after Audet, Ianni, Le Digabel & Tribes (2014),
 "Reducing the number of function evaluations in mesh adaptive direct search algorithms". Rounding to the mesh can destroy positive
-spanning while the frame is only a few mesh sizes wide, so it is checked after rounding and repaired.
+spanning while the frame is only a few mesh sizes wide, so it is checked after rounding and repaired. Where there are groups or
+granular variables, directions keep to one group, and granular variables have lattice moves of their own (`_directions`).
 """
 
 from __future__ import annotations
@@ -15,42 +16,14 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
 from dfoattack.kernels import directions
-from dfoattack.kernels import mesh as kernels
 from dfoattack.mesh import Mesh
 from dfoattack.state import Setup, SolverState
+from dfoattack.steps import _directions
+from dfoattack.steps._directions import completion, poll_rows
 from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.cone_directions import cone_directions
 
-SAFE_RHO = 20.0  # no loss of spanning was ever seen when every frame is at least this many mesh sizes wide
-
-
-def poll_rows(v: FloatArray, rho: FloatArray) -> FloatArray:
-    """Orthogonal directions of one Householder matrix, scaled into the frame and rounded to integers, rows of (n, n)."""
-    n = v.shape[0]
-    H, Z = np.empty((n, n)), np.empty((n, n))
-    directions.householder(v, H)
-    directions.scale_directions(H, rho, Z)
-    return Z
-
-
-def completion(K: FloatArray, rho: FloatArray) -> FloatArray:
-    """Directions (m, n) with which the rows of K (k, n) positively span R^n; m = 0 if they do already.
-
-    For n rows: their negative sum, scaled into the frame and rounded; where rounding has moved it out of the interior of the
-    negative cone, the negatives of all rows; where rounding has made the rows dependent, all coordinate directions.
-    For 2n rows: nothing, or all coordinate directions.
-    """
-    n = rho.shape[0]
-    if K.shape[0] == n:
-        z = np.empty(n)
-        directions.complete_negative(K, rho, z)
-        if z.any() and directions.completes(K, z):
-            return z[None, :]
-        K = np.vstack([K, -K])
-        if directions.positive_basis_status(K):
-            return K[n:]
-    elif rho.min() >= SAFE_RHO or directions.positive_basis_status(K):
-        return np.empty((0, n))
-    return np.vstack([np.diag(rho), -np.diag(rho)])
+__all__ = ["Poll", "PollCompletion", "completion", "poll_rows"]
 
 
 class Poll(Step):
@@ -70,7 +43,12 @@ class Poll(Step):
         v, w = rng.standard_normal(n), rng.standard_normal(n)
         if mesh is None or primary < 0 or state.floored:
             return Proposal.nothing(n)
-        K = poll_rows(v, mesh.rho)
+        geometry, x = setup.geometry, state.history.X[primary]
+        if setup.polyhedron is not None:
+            D = cone_directions(setup.polyhedron, mesh, x, v)
+            if D is not None:
+                return self._along_faces(setup, state, mesh, D, primary, secondary, w)
+        K = poll_rows(v, mesh.rho) if geometry.one_block else _directions.block_rows(geometry, v, mesh.rho)
         promise = self._promise(K, state, primary, mesh)
         if setup.options.poll == "2n":
             K, promise = np.vstack([K, -K]), np.concatenate([promise, -promise])
@@ -79,14 +57,24 @@ class Poll(Step):
             K[flip] *= -1.0
             promise = np.abs(promise)
         K = K[np.argsort(-promise, kind="stable")]
-        X, x = points(setup, mesh, state.history.X[primary], K)
-        origins = np.broadcast_to(x, X.shape)
-        if secondary >= 0:
-            Z = np.empty((1, n))
-            directions.scale_directions(w[None, :], mesh.rho, Z)
-            X2, x2 = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
-            X, origins = np.vstack([X, X2]), np.vstack([origins, np.broadcast_to(x2, X2.shape)])
-        return Proposal(X, origins, np.full(X.shape[0], True), K)
+        Z = K
+        if not geometry.one_block:
+            K = _directions.inwards(geometry, K, x)
+            combined = _directions.combined_rows(geometry, v, mesh.rho)
+            combined[self._promise(combined, state, primary, mesh) < 0.0] *= -1.0
+            Z, w = np.vstack([K, combined]), _directions.one_group(geometry, w)
+        X, x = points(setup, mesh, x, Z)
+        return _with_secondary(setup, state, mesh, secondary, w, Proposal.around(X, x, True, memo=K))
+
+    def _along_faces(
+        self, setup: Setup, state: SolverState, mesh: Mesh, D: FloatArray, primary: int, secondary: int, w: FloatArray
+    ) -> Proposal:
+        """The poll beside linear constraints: displacements D (k, n) off the mesh, complete as they are, best promise first."""
+        x = state.history.X[primary]
+        left = np.array([setup.polyhedron.room_for(x, d) for d in D]) if setup.polyhedron is not None else 1.0
+        promise = left * self._promise(D / mesh.mesh_size, state, primary, mesh)
+        X = setup.geometry.snapped(x + D[np.argsort(-promise, kind="stable")])
+        return _with_secondary(setup, state, mesh, secondary, w, Proposal.around(X, x, False))
 
     @staticmethod
     def _promise(K: FloatArray, state: SolverState, row: int, mesh: Mesh) -> FloatArray:
@@ -118,9 +106,13 @@ class PollCompletion(Step):
         rho = state.mesh.rho
         if not setup.continuous and state.mesh.finest:
             # Nothing is left to refine: all lattice neighbours, so that no run ends beside a better one.
-            Z = np.vstack([np.diag(rho), -np.diag(rho)])
+            Z = _directions.lattice_neighbours(setup.geometry, rho)
         else:
-            Z = completion(state.kept, rho)
+            Z = (
+                completion(state.kept, rho)
+                if setup.geometry.one_block
+                else _directions.block_completion(setup.geometry, state.kept, rho)
+            )
         X, x = points(setup, state.mesh, state.history.X[primary], Z)
         return Proposal.around(X, x, True)
 
@@ -128,8 +120,23 @@ class PollCompletion(Step):
         return state if state.kept is None else evolve(state, kept=None)
 
 
+def _with_secondary(
+    setup: Setup, state: SolverState, mesh: Mesh, secondary: int, w: FloatArray, primary: Proposal
+) -> Proposal:
+    """The poll of the primary centre, and two opposite directions at the secondary one if there is one."""
+    if secondary < 0:
+        return primary
+    Z = np.empty((1, setup.n))
+    directions.scale_directions(w[None, :], mesh.rho, Z)
+    X, x = points(setup, mesh, state.history.X[secondary], np.vstack([Z, -Z]))
+    return Proposal(
+        np.vstack([primary.X, X]),
+        np.vstack([primary.origins, np.broadcast_to(x, X.shape)]),
+        np.append(primary.on_mesh, np.full(X.shape[0], True)),
+        primary.memo,
+    )
+
+
 def points(setup: Setup, mesh: Mesh, x: FloatArray, Z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mesh points x + delta z inside the box, (k, n), and x itself."""
-    X = np.empty(Z.shape)
-    kernels.mesh_points(x, Z, mesh.mesh_size, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
-    return X, x
+    return setup.geometry.mesh_points(x, Z, mesh.mesh_size), x

@@ -6,6 +6,7 @@ import numpy as np
 
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
+from dfoattack.barrier import poll_centres
 from dfoattack.kernels import mesh as kernels
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
@@ -28,11 +29,14 @@ class Speculative(Step):
             return Proposal.nothing(setup.n)
         if state.streak >= MAX_STREAK:
             return Proposal.nothing(setup.n)
-        x = state.history.X[state.centre]
+        row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+        if row < 0:
+            return Proposal.nothing(setup.n)
+        x = state.history.X[row]  # the incumbent that has moved: the infeasible one where it leads
         step = state.move * (2.0 if state.streak else 1.0)
-        Z, X = np.empty((1, setup.n)), np.empty((1, setup.n))
+        Z = np.empty((1, setup.n))
         kernels.round_steps(step[None, :], state.mesh.mesh_size, Z)
-        kernels.mesh_points(x, Z, state.mesh.mesh_size, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        X = setup.geometry.mesh_points(x, Z, state.mesh.mesh_size)
         return Proposal.around(X, x, True)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:

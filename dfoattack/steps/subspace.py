@@ -16,7 +16,6 @@ from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.barrier import poll_centres
-from dfoattack.kernels import mesh as kernels
 from dfoattack.search_states import SubspaceState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search
@@ -70,8 +69,8 @@ class Subspace(Search):
         if own.last is not None:
             P[own.last @ Q < 0.0] *= -1.0
         P = np.stack([P, -P], axis=1).reshape(-1, n)
-        X, x = np.empty_like(P), state.history.X[row]
-        kernels.snap(x + own.step * mesh.scale * P, setup.lower, setup.upper, setup.granularity, setup.inverse, X)
+        x = state.history.X[row]
+        X = setup.geometry.snapped(x + own.step * mesh.scale * P)
         return Proposal.around(X, x, False, memo=SubspaceMemo(own.step, P, X))
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:

@@ -14,7 +14,6 @@ from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.kernels import directions
-from dfoattack.kernels import mesh as kernels
 from dfoattack.search_states import VnsState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps._fold import Fold
@@ -108,7 +107,6 @@ def _directions(n: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _candidate(setup: Setup, run: VnsState, x: FloatArray, scale: FloatArray) -> FloatArray:
-    n = x.shape[0]
     if run.along is not None:
         step = 2.0 * run.along
     else:
@@ -118,9 +116,7 @@ def _candidate(setup: Setup, run: VnsState, x: FloatArray, scale: FloatArray) ->
         step = np.where(
             np.abs(h) >= 0.5 * np.abs(h).max(), np.sign(step) * np.maximum(np.abs(step), setup.granularity), step
         )
-    out = np.empty((1, n))
-    kernels.snap((x + step)[None, :], setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    trial: FloatArray = out[0]
+    trial: FloatArray = setup.geometry.snapped((x + step)[None, :])[0]
     return trial
 
 

@@ -15,12 +15,12 @@ from benchmarks.counting import Counter, LimitReached
 from benchmarks.log import Log
 from benchmarks.starts import start
 
-PACKAGES = {"nomad": "PyNomad", "cma-es": "cma", "cobyqa": "cobyqa"}
 SOLVERS = [
     pytest.param(
         name,
         marks=pytest.mark.skipif(
-            name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None, reason=f"{name} is not installed"
+            name in baselines.PACKAGES and importlib.util.find_spec(baselines.PACKAGES[name]) is None,
+            reason=f"{name} is not installed",
         ),
     )
     for name in baselines.SOLVERS
@@ -155,6 +155,75 @@ def test_every_solver_keeps_to_the_budget_and_the_box(
     assert np.all((log.X >= -2.0) & (log.X <= 2.0))
     np.testing.assert_array_equal(log.X[0], start(p, 0, 0))
     assert np.isfinite(scores.curve(log, p, 1e-6).final)
+
+
+@pytest.mark.parametrize("name", [s for s in SOLVERS if s.values[0] not in baselines.NEED_GRADIENTS])
+@pytest.mark.parametrize("bound", [True, False])
+def test_every_solver_is_charged_for_every_call(
+    name: str, bound: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    calls: list[bytes] = []
+
+    def objective(x: np.ndarray) -> np.ndarray:
+        calls.extend((row + 0.0).tobytes() for row in x)
+        return np.asarray((x[:, 0] - 0.3) ** 2 + (x[:, 1] + 0.2 * x[:, 0]) ** 2 + np.abs(x[:, 2]))
+
+    p = da.Problem(
+        objective=objective,
+        constraints=[da.Constraint(lambda x: 0.25 - x[:, 0], name="side")] if bound else [],
+        space=da.Box([-2.0, -2.0, -2.0], [2.0, 2.0, 2.0]),
+        x0=[1.0, -1.0, 0.7],
+        sense="minimize",
+        name="spy",
+        backend="numpy",
+    )
+    log = baselines.load(name).run(p, 70.0, 3, 2.0)
+    assert log.error == ""
+    assert log.nfev == len(calls) == len(log)
+    assert len(set(calls)) == len(calls)  # asked again, a point comes from the books
+    assert 60 < log.nfev <= 70
+    assert log.spent[-1] == log.nfev
+    assert log.ngev == 0
+    again = baselines.load(name).run(p, 70.0, 3, 2.0)
+    np.testing.assert_array_equal(again.X, log.X)
+
+
+@pytest.mark.parametrize("name", [s for s in SOLVERS if s.values[0] not in baselines.NEED_GRADIENTS])
+def test_every_solver_spends_its_budget_in_restarts_that_differ(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    p = da.Problem(
+        objective=lambda x: np.asarray(((x - 0.3) ** 2).sum(axis=1)),
+        space=da.Box([-5.0, -5.0], [5.0, 5.0]),
+        x0=[4.1, -2.2],
+        sense="minimize",
+        name="bowl",
+        backend="numpy",
+    )
+    log = baselines.load(name).run(p, 300.0, 0, 2.0)
+    assert log.error == ""
+    assert log.spent[-1] >= 0.95 * 300.0
+    assert not any("gave up" in note for note in log.notes)
+
+
+def test_a_solver_that_raises_is_started_again_and_in_the_end_a_failure() -> None:
+    from benchmarks.baselines import restarts
+
+    counter = Counter(problem(), budget=100)
+    starts: list[np.ndarray] = []
+
+    def local(z: np.ndarray, k: int) -> None:
+        starts.append(z)
+        counter.value(z + 0.01)
+        raise FloatingPointError("overflow in the model")
+
+    log = restarts.run_restarted(counter, 0, local)
+    assert len(starts) == restarts.ERRORS
+    assert "FloatingPointError: overflow in the model" in log.error
+    assert log.nfev == 1 + restarts.ERRORS
+    np.testing.assert_array_equal(starts[1], start(problem(), 0, 1))
 
 
 def test_scores_are_those_of_the_log() -> None:

@@ -17,11 +17,21 @@ from dfoattack.steps.subspace import Subspace
 from dfoattack.steps.vns import VNS
 from tests.integration.cases import mixed_problem, network_problem, sphere_problem
 from tests.integration.test_barriers import waves_problem
+from tests.integration.test_variable_kinds import KINDS
 
-PROBLEMS = {"network": network_problem, "mixed": mixed_problem, "sphere": sphere_problem, "waves": waves_problem}
+PROBLEMS = {
+    "network": network_problem,
+    "mixed": mixed_problem,
+    "sphere": sphere_problem,
+    "waves": waves_problem,
+    **KINDS,
+}
 CASES = [
     (name, budget, options)
-    for name, budget in (("network", 90), ("mixed", 120), ("sphere", 150), ("waves", 150))
+    for name, budget in (
+        *(("network", 90), ("mixed", 120), ("sphere", 150), ("waves", 150)),
+        *(("seam", 120), ("clock", 120), ("catalogue", 250), ("everything", 200)),
+    )
     for options in ({}, {"poll": "2n", "block_size": 3, "covering_quota": 10})
 ]
 SEARCHES = (CMA(), NelderMead(), VNS(), Subspace(minimum=2), Fill())

@@ -124,6 +124,22 @@ def test_an_infeasible_incumbent_far_below_the_feasible_one_leads() -> None:
     assert result.fun_infeasible < result.fun or result.maxcv_infeasible > 0.0
 
 
+def test_a_speculative_step_starts_at_the_incumbent_that_moved() -> None:
+    """Where the infeasible incumbent leads, its step is not tried again from the feasible one."""
+    solver = Solver(
+        disc_problem(x0=[0.5, 0.5]), {"covering": False, "restarts": False, "models": False}, budget=200, seed=0
+    )
+    led = 0
+    while len(trials := solver.ask()):
+        barrier, history = solver.state.barrier, solver.state.history
+        if trials.step == "speculative":
+            first, _ = poll_centres(barrier, history, solver.options.infeasible_margin)
+            assert trials.centre.tobytes() == history.X[first].tobytes()
+            led += first == barrier.inf
+        solver.tell(solver.evaluate())
+    assert led > 0
+
+
 def test_a_violation_of_one_ulp_is_a_violation() -> None:
     """tol = 0 means c <= 0, not a small sum of squares: squares of 1e-170 underflow, of 1e-7 look like nothing."""
     for excess in (5e-324, 1e-170, 1e-9, 3e-7):

@@ -37,7 +37,9 @@ SIZE = 16
 
 
 def valley_problem(**more: Any) -> da.Problem:
-    settings: dict[str, Any] = dict(objective=rosenbrock, space=da.Box([-2, -2], [2, 2]), x0=[-1.2, 1.0], sense="minimize")
+    settings: dict[str, Any] = dict(
+        objective=rosenbrock, space=da.Box([-2, -2], [2, 2]), x0=[-1.2, 1.0], sense="minimize"
+    )
     return da.Problem(**{**settings, **more})
 
 
@@ -178,7 +180,12 @@ def test_the_size_of_a_block_may_change_from_round_to_round() -> None:
 
 def test_without_filling_a_block_is_what_one_step_proposes() -> None:
     runs = [
-        da.solve(sphere_problem(), budget=150, seed=1, options={"opportunistic": False, "block_size": size, "fill_blocks": False})
+        da.solve(
+            sphere_problem(),
+            budget=150,
+            seed=1,
+            options={"opportunistic": False, "block_size": size, "fill_blocks": False},
+        )
         for size in (1, 3, 50)
     ]
     assert "fill" not in runs[0].records.step

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack.kernels import barrier, cone, covering, directions, mesh
+from dfoattack.kernels import barrier, cone, covering, directions, hypervolume, linear, mesh, wrapping
 
 SIZES = (1, 2, 3, 7, 13)
 
@@ -98,12 +98,32 @@ def _covering(call: Record, rng: np.random.Generator, n: int) -> None:
     call(covering.bounded_distance, Y, 0, Y, 1, weight, 1e-3)
 
 
+def _wrapping(call: Record, rng: np.random.Generator, n: int) -> None:
+    lower, upper = np.full(n, -1.0), np.full(n, 2.0)
+    period = np.where(np.arange(n) % 2 == 0, 3.0, 0.0)
+    g = np.where(np.arange(n) % 3 == 1, 0.1, 0.0)
+    inverse = np.where(np.arange(n) % 3 == 1, 10.0, 0.0)
+    X = np.empty((6, n))
+    call(wrapping.snap_wrapped, 5.0 * rng.standard_normal((6, n)), lower, upper, period, g, inverse, X)
+    Z = np.rint(9.0 * rng.standard_normal((6, n)))
+    call(wrapping.mesh_points_wrapped, X[0].copy(), Z, np.full(n, 0.3), lower, upper, period, g, inverse, X)
+    value = 9.0 * float(rng.standard_normal())
+    call(wrapping.wrap_one, value, -1.0, 2.0, 3.0)
+    call(wrapping.snap_periodic, value, -1.0, 2.0, 3.0, 0.1, 10.0)
+    V, scale, metric = np.rint(3.0 * rng.random((9, n))), 1.0 + rng.random(n), np.where(g > 0.0, -1.0, period)
+    d2 = np.full(6, np.inf)
+    call(wrapping.pool_update_wrapped, X, d2, V, scale, metric)
+    call(wrapping.pool_refresh_wrapped, X, d2, np.array([0, 2]), V, 5, scale, metric)
+    call(wrapping.fill_distance_wrapped, X, V, scale, metric, d2)
+    call(wrapping.wrapped_distance, X, 0, V, 1, 1.0 / scale, metric, 1e9)
+
+
 def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     C = rng.standard_normal((12, p)) * 10.0 ** rng.uniform(-200, 200, (12, p))
     C[3, 0], C[5, -1] = np.nan, -np.inf
     h, heb, most = np.empty(12), np.empty(12), np.empty(12)
     extreme = np.arange(p) % 3 == 1
-    call(barrier.violations, C, np.full(p, 1e-3), 1.0 + rng.random(p), extreme, h, heb, most)
+    call(barrier.violations, C, np.full(p, 1e-3), 1.0 + rng.random(p), extreme, ~extreme, h, heb, most)
     F = rng.standard_normal(12)
     F[7] = np.inf
     for i in range(12):
@@ -111,6 +131,26 @@ def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     call(barrier.infeasible_incumbent, F, h, 1, 11, np.inf)
     call(barrier.shrink_h_max, h, F, 1, 11, 1.0)
     call(barrier.add_square, 1.0, float(rng.random()))
+
+    A, E = rng.standard_normal((p, p)), rng.standard_normal((1, p))
+    X, inside, huge = rng.standard_normal((12, p)), np.empty(12, dtype=bool), np.full(p, np.inf)
+    call(linear.linear_inside, X, A, A @ X[0], E, E @ X[0], 1e-14, inside)
+    call(linear.longest_step, X[0], X[1] - X[0], A, A @ X[2] + 1.0, -huge, huge)
+
+
+def _hypervolume(call: Record, rng: np.random.Generator, q: int) -> None:
+    F = np.round(rng.random((17, q)), 1)
+    call(hypervolume.nondominated, F, np.zeros(17, dtype=bool))
+    call(hypervolume.hypervolume, F, np.full(q, 0.9))
+    order = np.zeros(17, dtype=np.int64)
+    for row in range(17):
+        call(hypervolume.insert_sorted, F, q - 1, row, row, order)
+    sx, sy, size = np.zeros(17), np.zeros(17), 0
+    for row in range(17):
+        size = call(hypervolume.add_to_stairs, F[row, 0], F[row, 1], size, sx, sy)
+    call(hypervolume.stairs_area, 1.5, 1.5, size, sx, sy)
+    if q > 2:
+        call(hypervolume.sweep, F, order, 17, np.full(q, 1.5), sx, sy)
 
 
 def digest() -> dict[str, str]:
@@ -121,7 +161,10 @@ def digest() -> dict[str, str]:
         _directions(call, rng, n)
         _mesh(call, rng, n)
         _covering(call, rng, n)
+        _wrapping(call, rng, n)
         _barrier(call, rng, n)
+    for q in (2, 3, 4):
+        _hypervolume(call, rng, q)
     return {name: record.hexdigest() for name, record in sorted(call.hashes.items())}
 
 

@@ -272,13 +272,13 @@ def _sum_of_squares(violations, start=Fraction(0)):
     return value if value > 0 or total == 0 else 5e-324
 
 
-def violations(C, tol, scale, extreme):
+def violations(C, tol, scale, extreme, equality):
     h, heb, most = [], [], []
     for c in C:
         if not np.isfinite(c).all():
             h, heb, most = [*h, math.inf], [*heb, math.inf], [*most, math.inf]
             continue
-        excess = [float(value) for value in c - tol]
+        excess = [float(value) for value in np.where(equality, np.abs(c), c) - tol]
         over = [max(e, 0.0) / s for e, s in zip(excess, scale, strict=True)]
         h.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if not is_extreme]))
         heb.append(_sum_of_squares([v for v, is_extreme in zip(over, extreme, strict=True) if is_extreme]))
@@ -309,3 +309,131 @@ def infeasible_incumbent(F, H, start, stop, h_max):
 
 def shrink_h_max(H, F, start, stop, h_old):
     return max([H[i] for i in range(start, stop) if np.isfinite(F[i]) and 0 < H[i] < h_old], default=h_old)
+
+
+# ------------------------------------------------------------------------------------------------------------ wrapping
+
+
+def wrap_one(value, lower, upper, period):
+    """In rational numbers, rounded once; upper is lower."""
+    if period <= 0 or lower <= value < upper:
+        return value
+    inside = float(Fraction(lower) + (Fraction(value) - Fraction(lower)) % Fraction(period))
+    return lower if inside >= upper else inside
+
+
+def snap_periodic(value, lower, upper, period, g, inverse):
+    snapped = snap_one(wrap_one(value, lower, upper, period), lower, upper, g, inverse)
+    return lower if period > 0 and snapped >= upper else snapped
+
+
+def mesh_points_wrapped(x, Z, delta, lower, upper, period, g, inverse):
+    return snap_wrapped(x + delta * Z, lower, upper, period, g, inverse)
+
+
+def snap_wrapped(X, lower, upper, period, g, inverse):
+    columns = list(zip(lower, upper, period, g, inverse, strict=True))
+    return np.array([[snap_periodic(v, *columns[i]) for i, v in enumerate(row)] for row in X])
+
+
+def wrapped_distance(A, i, B, j, weight, metric):
+    total = 0.0
+    for a, b, w, m in zip(A[i], B[j], weight, metric, strict=True):
+        if m < 0:
+            t = 0.0 if a == b else -m
+        elif m > 0:
+            t = w * min(abs(a - b + k * m) for k in range(-3, 4))
+        else:
+            t = w * (a - b)
+        total += t * t
+    return total
+
+
+def pool_update_wrapped(Y, d2, T, scale, metric):
+    return np.array(
+        [
+            min([d2[j], *(wrapped_distance(Y, j, T, r, 1.0 / scale, metric) for r in range(len(T)))])
+            for j in range(len(Y))
+        ]
+    )
+
+
+def pool_refresh_wrapped(Y, d2, rows, V, n_history, scale, metric):
+    out = d2.copy()
+    for j in rows:
+        out[j] = min([math.inf, *(wrapped_distance(Y, j, V, v, 1.0 / scale, metric) for v in range(n_history))])
+    return out
+
+
+def fill_distance_wrapped(T, V, scale, metric):
+    return pool_update_wrapped(T, np.full(len(T), np.inf), V, scale, metric)
+
+
+def linear_inside(X, A, b, E, d, slack):
+    def total(row, x):
+        return sum((float(a) * float(v) for a, v in zip(row, x, strict=True)), 0.0)
+
+    def met(row, x, right):
+        size = abs(right) + sum(abs(float(a) * float(v)) for a, v in zip(row, x, strict=True))
+        return abs(sum((float(a) * float(v) for a, v in zip(row, x, strict=True)), -float(right))) <= slack * size
+
+    return np.array(
+        [
+            all(total(row, x) <= right for row, right in zip(A, b, strict=True))
+            and all(met(row, x, right) for row, right in zip(E, d, strict=True))
+            for x in X
+        ],
+
+
+# --------------------------------------------------------------------------------------------------------- hypervolume
+
+
+def nondominated(F):
+    def dominates(a, b):
+        return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
+
+    rows = [tuple(row) for row in np.asarray(F, dtype=float).tolist()]
+    return np.array(
+        [not any(dominates(other, row) for other in rows) and row not in rows[:i] for i, row in enumerate(rows)],
+        dtype=bool,
+    )
+
+
+def longest_step(x, step, A, b, lower, upper):
+    rows = np.vstack([A, np.eye(len(x)), -np.eye(len(x))])
+    right = np.concatenate([b, upper, -lower])
+    t = 1.0
+    for row, limit in zip(rows, right, strict=True):
+        rate = float(row @ step)
+        if rate > 0.0 and np.isfinite(limit):
+            t = min(t, max(float(limit - row @ x), 0.0) / rate)
+    return t
+
+
+def hypervolume(F, ref):
+    """Cut the space at every coordinate and add up the cells that some point dominates."""
+    points = [row for row in np.asarray(F, dtype=float).tolist() if all(x < r for x, r in zip(row, ref, strict=True))]
+    cuts = [sorted({row[c] for row in points} | {float(r)}) for c, r in enumerate(ref)]
+    total = 0.0
+    for cell in itertools.product(*(range(len(cut) - 1) for cut in cuts)):
+        corner = [cut[i] for cut, i in zip(cuts, cell, strict=True)]
+        if any(all(x <= c for x, c in zip(row, corner, strict=True)) for row in points):
+            total += math.prod(cut[i + 1] - cut[i] for cut, i in zip(cuts, cell, strict=True))
+    return total
+
+
+def insert_sorted(F, column, row, size, order):
+    return sorted([*order[:size].tolist(), row], key=lambda i: F[i, column])
+
+
+def add_to_stairs(x, y, size, sx, sy):
+    points = [*zip(sx[:size].tolist(), sy[:size].tolist(), strict=True), (x, y)]
+    return sorted(p for p, keep in zip(points, nondominated(points), strict=True) if keep)
+
+
+def stairs_area(rx, ry, size, sx, sy):
+    return hypervolume(np.column_stack([sx[:size], sy[:size]]), [rx, ry])
+
+
+def sweep(F, order, count, ref, sx, sy):
+    return hypervolume(F[order[:count], :3], ref[:3])

@@ -18,9 +18,11 @@ levels = st.sampled_from([0.0, 1.0, 2.0, 3.0, 5e-324, math.inf])
 values = st.sampled_from([-1.0, 0.0, 1.0, 2.0, math.inf])
 
 
-def measure(C: np.ndarray, tol: np.ndarray, scale: np.ndarray, extreme: np.ndarray) -> tuple[np.ndarray, ...]:
+def measure(
+    C: np.ndarray, tol: np.ndarray, scale: np.ndarray, extreme: np.ndarray, equality: np.ndarray | None = None
+) -> tuple[np.ndarray, ...]:
     out = tuple(np.full(len(C), 7.0) for _ in range(3))
-    barrier.violations(C, tol, scale, extreme, *out)
+    barrier.violations(C, tol, scale, extreme, np.zeros_like(extreme) if equality is None else equality, *out)
     return out
 
 
@@ -31,6 +33,7 @@ def constraint_values(draw: st.DrawFn) -> tuple[np.ndarray, ...]:
         draw(arrays(float, (4, p), elements=any_float)),
         draw(arrays(float, p, elements=st.floats(0, 10))),
         draw(arrays(float, p, elements=st.floats(1, 1e6))),
+        draw(arrays(bool, p)),
         draw(arrays(bool, p)),
     )
 
@@ -58,6 +61,15 @@ def test_violations_keep_what_squares_lose() -> None:
     h, _, most = measure(np.array([[1e200, 1e200]]), np.zeros(2), np.ones(2), np.zeros(2, dtype=bool))
     assert h[0] == np.finfo(float).max and most[0] == 1e200
     assert measure(np.array([[1e-7]]), none, one, np.array([False]))[0][0] > 0, "1e-14 is a violation"
+
+
+def test_an_equality_is_violated_on_both_sides() -> None:
+    C = np.array([[2.0], [-2.0], [0.5], [-0.5], [-0.75]])
+    case = np.array([0.5]), np.array([2.0]), np.array([False])
+    h, _, most = measure(C, *case, np.array([True]))
+    np.testing.assert_array_equal(most, [1.5, 1.5, 0.0, 0.0, 0.25])
+    np.testing.assert_array_equal(h, [0.5625, 0.5625, 0.0, 0.0, 0.015625])
+    assert measure(C, *case)[2][1] == -2.5
 
 
 def test_violations_of_a_satisfied_point() -> None:

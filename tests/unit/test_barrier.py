@@ -26,8 +26,9 @@ from dfoattack.barrier import (
 from dfoattack.cache import History
 from dfoattack.trials import Counters, Evaluations, Status
 
-PROGRESSIVE = Columns(np.zeros(1), np.ones(1), np.array([False]))
-EXTREME = Columns(np.zeros(1), np.ones(1), np.array([True]))
+NO, YES = np.array([False]), np.array([True])
+PROGRESSIVE = Columns(np.zeros(1), np.ones(1), NO, NO, NO)
+EXTREME = Columns(np.zeros(1), np.ones(1), YES, NO, NO)
 
 
 def told(F: list[float], C: list[float] | None = None, status: list[int] | None = None) -> Evaluations:
@@ -75,7 +76,7 @@ def test_measures_of_violations_and_failures() -> None:
 
 
 def test_tolerance_and_scale() -> None:
-    columns = Columns(np.array([0.5]), np.array([10.0]), np.array([False]))
+    columns = Columns(np.array([0.5]), np.array([10.0]), NO, NO, NO)
     _, H, _, V = measured(fresh(columns), told([0.0, 0.0, 0.0], [0.5, 1.5, np.nextafter(0.5, 1.0)]))
     assert V[0] == 0.0 and H[0] == 0.0
     assert H[1] == pytest.approx(0.01) and V[1] == 1.0

@@ -12,8 +12,9 @@ import pytest
 
 import dfoattack as da
 from dfoattack import plots
+from dfoattack.constraint_status import Group, constraint_rows, groups_of
 from dfoattack.result import Records
-from dfoattack.summary import Group, best_row, constraint_rows, groups_of, improvements, step_shares
+from dfoattack.summary import best_row, improvements, step_shares
 
 NAN, INF = float("nan"), float("inf")
 

@@ -109,7 +109,10 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"kind": "progresive"}, r"`kind` must be 'progressive' or 'extreme', got 'progresive'. Did you mean"),
+            (
+                {"kind": "progresive"},
+                r"`kind` must be 'progressive' or 'extreme' or 'progressive-to-extreme', got 'progresive'. Did you mean",
+            ),
             ({"tol": -1}, r"`tol` must be a finite number in \[0, inf\), got -1"),
             ({"tol": "x"}, r"`tol` must be a real number, got 'x'"),
             ({"name": 3}, r"`name` of a constraint must be a str, got 3"),

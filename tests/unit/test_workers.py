@@ -101,7 +101,11 @@ def test_an_undeclared_exception_stops_the_run_and_keeps_what_was_answered(evalu
 def test_the_run_is_the_same_as_without(workers: Any) -> None:
     runs = [
         da.solve(
-            make(constraints=[da.Constraint(wall, name="wall")]), budget=60, seed=2, options={"block_size": 10}, workers=w
+            make(constraints=[da.Constraint(wall, name="wall")]),
+            budget=60,
+            seed=2,
+            options={"block_size": 10},
+            workers=w,
         )
         for w in (None, workers)
     ]
@@ -119,7 +123,9 @@ def test_gradients_and_stored_outputs_stay_here() -> None:
 def test_a_run_file_does_not_depend_on_the_workers(tmp_path: Any) -> None:
     options = {"block_size": 10}
     plain = da.solve(make(), budget=60, seed=2, options=options)
-    da.solve(make(), budget=60, seed=2, options=options, store=tmp_path / "a.db", workers=2, callback=lambda event: True)
+    da.solve(
+        make(), budget=60, seed=2, options=options, store=tmp_path / "a.db", workers=2, callback=lambda event: True
+    )
     assert_same_run(plain, da.resume(tmp_path / "a.db", make()))
 
 

@@ -1,0 +1,1 @@
+"""The arena: solvers on suites at equal counted evaluations, one SQLite file a folder, reports drawn from that file."""

@@ -1,0 +1,158 @@
+"""The coordinates of the model search: which variables it moves, how it sees points, what bounds its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack.interpolation import Interpolation
+from dfoattack.state import Setup, SolverState
+
+__all__ = ["Frame"]
+
+FLAT = 1e-10  # of the largest singular value: a direction in which the known linear equalities leave no room
+
+
+class Frame:
+    """The n variables that are not categorical, periodic ones as seen from the centre, and what limits them.
+
+    Attributes
+    ----------
+    row : int                       history row of the centre
+    centre : float64 (n_free,)      the centre as a free point
+    x, scale, lower, upper : (n,)   centre, metric, bounds
+    A, b, E : (q, n), (q,), (e, n)  known linear inequalities A x <= b and equalities E x = const
+    span : float64 (n, k) or None   orthonormal basis, in units of the scale, of the steps that the equalities allow; None: all
+    """
+
+    def __init__(self, setup: Setup, state: SolverState, row: int) -> None:
+        assert state.mesh is not None
+        geometry = setup.geometry
+        self.geometry, self.moving, self.row = geometry, geometry.moving, row
+        self.centre = state.history.X[row]
+        self.lower, self.upper = geometry.around(self.centre)
+        self.x, self.scale, self.n = self.centre, state.mesh.scale, setup.n
+        if geometry.has_levels:
+            at = self.moving
+            self.n, self.x, self.scale = int(at.shape[0]), self.x[at], self.scale[at]
+            self.lower, self.upper = self.lower[at], self.upper[at]
+        none = np.empty((0, self.n))
+        self.A, self.b, self.E = none, np.empty(0), none
+        self.span: FloatArray | None = None
+        if setup.polyhedron is not None:
+            self.A, self.b, self.E = (
+                setup.polyhedron.A[:, self.moving],
+                setup.polyhedron.b.copy(),
+                setup.polyhedron.E[:, self.moving],
+            )
+            held = np.setdiff1d(np.arange(setup.n), self.moving)
+            self.b -= setup.polyhedron.A[:, held] @ self.centre[held]
+            if self.E.shape[0]:
+                _, sizes, right = np.linalg.svd(self.E * self.scale)
+                rank = int(np.count_nonzero(sizes > FLAT * sizes[0]))
+                self.span = np.ascontiguousarray(right[rank:].T)
+
+    @property
+    def k(self) -> int:
+        """Dimension of the steps."""
+        return self.n if self.span is None else int(self.span.shape[1])
+
+    def basis(self, radius: float) -> tuple[FloatArray, FloatArray]:
+        """(n, k) basis of the steps with lengths of `radius` in units of the scale, and its left inverse (k, n)."""
+        unit = self.scale * radius
+        if self.span is None:
+            return np.diag(unit), np.diag(1.0 / unit)
+        return unit[:, None] * self.span, self.span.T / unit
+
+    def seen(self, X: FloatArray) -> FloatArray:
+        """Free points X (..., n_free) in these coordinates."""
+        if self.geometry.plain:
+            return X
+        D = self.geometry.displacement(self.centre, X)
+        seen: FloatArray = self.x + (D[..., self.moving] if self.geometry.has_levels else D)
+        return seen
+
+    def snapped(self, X: FloatArray) -> FloatArray:
+        """Points of these coordinates (j, n) as free points inside the box and on the lattice."""
+        if self.geometry.has_levels:
+            full = np.repeat(self.centre[None, :], X.shape[0], axis=0)
+            full[:, self.moving] = X
+            X = full
+        return self.geometry.snapped(X)
+
+    def same_levels(self, X: FloatArray) -> BoolArray | None:
+        """Which free points X (j, n_free) have the categorical part of the centre; None: all."""
+        return self.geometry.same_levels(self.centre, X) if self.geometry.has_levels else None
+
+    def distances(self, X: FloatArray) -> FloatArray:
+        """Distances of free points X (j, n_free) from the centre in units of the scale, (j,)."""
+        D = (self.seen(X) - self.x) / self.scale
+        distance: FloatArray = np.sqrt((D * D).sum(axis=1))
+        return distance
+
+    def bounds(self, found: Interpolation, s: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Bounds of a step from s in model units where the basis is diagonal; never inconsistent with s."""
+        size = np.diag(found.basis)
+        lower = np.minimum((self.lower - found.base) / size - s, 0.0)
+        upper = np.maximum((self.upper - found.base) / size - s, 0.0)
+        return lower, upper
+
+    def walls(self, found: Interpolation, s: FloatArray, radius: float, bounds: bool) -> tuple[FloatArray, FloatArray]:
+        """What limits a step d from s within reach, as rows A d <= b in model units, scaled to changes of order one in the ball.
+
+        Known linear inequalities, and the bounds if `bounds`.
+        """
+        x = found.point(s)
+        rows, room = [self.A], [self.b - self.A @ x]
+        if bounds:
+            unit = np.eye(self.n)
+            rows += [unit, -unit]
+            room += [self.upper - x, x - self.lower]
+        A, b = np.vstack(rows) @ found.basis, np.maximum(np.concatenate(room), 0.0)
+        size = np.sqrt((A * A).sum(axis=1)) * radius
+        near = (b < size) & (size > 0.0)
+        return A[near] / size[near, None], b[near] / size[near]
+
+    def inside(self, x: FloatArray) -> bool:
+        """Whether x (n,) meets the bounds and the known linear inequalities."""
+        met = np.all(x >= self.lower) and np.all(x <= self.upper)
+        return bool(met and np.all(self.A @ x <= self.b))
+
+    def independent(self, S: FloatArray, threshold: float) -> tuple[list[int], FloatArray]:
+        """Indices of rows of S (p, k), in order, that are well independent, and an orthonormal basis (j, k) of their span."""
+        chosen: list[int] = []
+        basis = np.empty((0, self.k))
+        for i, s in enumerate(S):
+            if len(chosen) == self.k:
+                break
+            rest = s - basis.T @ (basis @ s)
+            rest = rest - basis.T @ (basis @ rest)
+            size = float(np.sqrt(rest @ rest))
+            if size > threshold * max(1.0, float(np.sqrt(s @ s))):
+                chosen.append(i)
+                basis = np.vstack([basis, rest / size])
+        return chosen, basis
+
+    def missing(self, known: FloatArray, radius: float) -> FloatArray:
+        """Free points (j, n_free) at `radius` along the directions that the orthonormal rows of `known` (., k) leave open."""
+        left = np.eye(self.k) if not known.shape[0] else np.linalg.svd(known)[2][known.shape[0] :]
+        basis, _ = self.basis(radius)
+        D = left @ basis.T
+        above, below = self.upper - self.x, self.lower - self.x
+        for i, d in enumerate(D):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ahead = float(np.min(np.where(d > 0, above / d, np.where(d < 0, below / d, np.inf))))
+                behind = float(np.min(np.where(d < 0, -above / d, np.where(d > 0, -below / d, np.inf))))
+            D[i] = d * min(ahead, 1.0) if ahead >= min(1.0, behind) else -d * min(behind, 1.0)
+        return self.snapped(self.x + D)
+
+    def rows_near(self, state: SolverState, reach: float, largest: float) -> IntArray:
+        """History rows of usable points within `reach` of the centre, nearest first, without the centre."""
+        history = state.history
+        distance = self.distances(history.X)
+        usable = (history.status == 0) & (np.abs(history.f) <= largest) & (distance <= reach) & (distance > 0.0)
+        same = self.same_levels(history.X)
+        if same is not None:
+            usable &= same
+        rows = np.flatnonzero(usable)
+        return rows[np.lexsort((rows, distance[rows]))]
