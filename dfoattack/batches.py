@@ -17,8 +17,10 @@ from dfoattack.cache import History, point_keys
 from dfoattack.state import Part, Pending, Setup, SolverState
 from dfoattack.steps import admissible
 from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.steps.covering import Covering
 from dfoattack.steps.fill import Fill, merit
 from dfoattack.steps.poll import Poll, PollCompletion
+from dfoattack.steps.portfolio import Portfolio
 from dfoattack.trials import Counters, Evaluations, Trials
 
 
@@ -76,8 +78,8 @@ def gathered(
     """A block led by the proposal of the step at `state.stage`, which has at least one new point.
 
     The number of places is the option `block_size`, or the next multiple of it where the leading proposal is larger. The poll
-    brings its completion and covering trials along, each only as a whole: what they prove needs all of their points. The points are in
-    the order of the merit that the models predict, those of one call anyway evaluated together. Draws from rng.
+    brings its completion and covering trials along, and a search all of these after a block without a success; the polls only as a
+    whole: what they prove needs all of their points. The points are in the order of the merit that the models predict. Draws from rng.
     """
     options, leading = setup.options, steps[state.stage]
     size = proposal.block or options.block_size
@@ -88,13 +90,15 @@ def gathered(
     block.places = size * -(-block.size // size)
     follower, memo, seen = state, proposal.memo, state.history.size
     stage = state.stage
-    while isinstance(steps[stage], (Poll, PollCompletion)) and stage + 1 < len(steps) and block.free:
+    while block.free and stage + 1 < len(steps) and _brings_along(steps[stage], state):
         # As if the step had failed: its block may hold what would be asked next.
-        follower = steps[stage].update(setup, follower, Outcome(memo, seen, seen))
+        if not isinstance(steps[stage], Portfolio):
+            follower = steps[stage].update(setup, follower, Outcome(memo, seen, seen))
         stage += 1
         following = admitted(setup, follower, steps[stage], steps[stage].propose(setup, follower, rng, view))
         memo = following.memo
-        if following.X.shape[0] and not block.add(stage, steps[stage].name, following, whole=True):
+        whole = not isinstance(steps[stage], Covering)
+        if following.X.shape[0] and not block.add(stage, steps[stage].name, following, whole):
             break
     if block.free:
         spare = admitted(setup, state, fill, fill.propose(setup, state, rng, view))
@@ -113,6 +117,13 @@ def gathered(
         options.opportunistic and proposal.opportunistic,
     )
     return Pending(trials, origins[order], proposal.memo, parts)
+
+
+def _brings_along(step: Step, state: SolverState) -> bool:
+    """Whether the next step may join: the poll brings the rest of its iteration, searches the poll once blocks have brought nothing."""
+    if isinstance(step, Portfolio):
+        return state.searches.fill is not None and state.searches.fill.fails > 0 and not state.explore
+    return isinstance(step, (Poll, PollCompletion))
 
 
 def told_by_part(
