@@ -37,9 +37,7 @@ CONDITION = 1e-4  # smallest curvature, relative to the largest, that shapes the
 VALUE_MAX = 1e100  # larger values are kept out of the models
 RADIUS_MIN = 1e-10  # in units of the scale
 COLUMNS_MAX = 30  # constraint columns modelled, those nearest to being active
-MARGIN = (
-    0.02  # distance from the constraints' models of every other step, in units of their change over the trust region
-)
+MARGIN = 0.02  # kept from the constraints by every other model, in units of their change over the trust region
 TRIES = 8  # wider and wider clouds until the block is full
 
 
@@ -54,7 +52,7 @@ class FillMemo:
 class Fill(Step):
     """Propose as many points as a block has places, best first; the caller takes what it has places for.
 
-    Draws depend on the state alone. What fills idle places costs no arm of the credit anything.
+    Draws depend on the state alone. The step that leads the block is charged for these points, and none earns credit by them.
     """
 
     name = "fill"
