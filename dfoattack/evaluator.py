@@ -25,6 +25,7 @@ from dfoattack.journal import Journal
 from dfoattack.ledger import Ledger, RowStore
 from dfoattack.surrogate import Identity
 from dfoattack.trials import NOT_RUN, OK, Counters, Evaluations, Trials
+from dfoattack.workers import Workers, pool_of
 
 if TYPE_CHECKING:
     from dfoattack.problem import Problem
@@ -48,6 +49,7 @@ class Evaluator:
     timeout : float, optional           seconds for one point; points then run one by one, each in a thread of its own
     journal : Journal, optional         answers are replayed from and recorded in it
     noisy : bool, default False         a point that is evaluated again is asked of user code again
+    workers : int or callable, optional processes that evaluate the points of a block, or a function like `map`; see `workers`
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class Evaluator:
         timeout: float | None = None,
         journal: Journal | None = None,
         noisy: bool = False,
+        workers: Workers = None,
     ) -> None:
         self.problem = problem
         self.timeout = timeout
@@ -79,7 +82,8 @@ class Evaluator:
         self.store = RowStore(_KEPT_BYTES)
         self.identity = isinstance(problem.surrogate, Identity)
         self.partial: Evaluations | None = None
-        self._runner = BlockRunner(problem, self.identity, timeout, self.ledger)
+        self._pool = pool_of(problem, self.identity, workers, timeout)
+        self._runner = BlockRunner(problem, self.identity, timeout, self.ledger, self._pool)
         self._sign = float(problem.sign)
         self._keeps = problem.has_gradient
         self._shapes_kept = False
@@ -114,6 +118,11 @@ class Evaluator:
     @property
     def replaying(self) -> bool:
         return self.journal is not None and self.journal.replaying
+
+    def close(self) -> None:
+        """End the worker processes, if there are any."""
+        if self._pool is not None:
+            self._pool.close()
 
     def view(self) -> GradientView:
         """The attack step's way to gradients; counted and budget-checked by this evaluator."""

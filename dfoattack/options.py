@@ -32,7 +32,13 @@ class Options:
         "n+1", "poll directions: 'n+1' (orthogonal with negative completion) or '2n' (orthogonal pairs)"
     )
     opportunistic: bool = _option(True, "end a step after the first block with a success; False evaluates every trial")
-    block_size: int = _option(1, "points evaluated in one call; changes the trajectory when opportunistic")
+    block_size: int = _option(
+        1, "points evaluated in one call; beyond 1 every block is filled, which changes the trajectory"
+    )
+    fill_blocks: bool = _option(
+        True,
+        "fill blocks with points of several steps; False: `block_size` only cuts what one step proposes into calls",
+    )
     frame_size_init: float | tuple[float, ...] | None = _option(
         None, "first frame size, user units, one value or one a variable; None: a tenth of the range"
     )
@@ -87,6 +93,11 @@ class Options:
         if isinstance(size, (list, np.ndarray)):
             object.__setattr__(self, "frame_size_init", tuple(float(v) for v in size))
         _check(self)
+
+    @property
+    def fills(self) -> bool:
+        """Whether blocks are filled with points of several steps."""
+        return self.fill_blocks and self.block_size > 1
 
     @classmethod
     def make(cls, options: Options | Mapping[str, Any] | None) -> Options:
@@ -162,7 +173,7 @@ def _check(o: Options) -> None:
     real("searches", f"a tuple of different names among {SEARCHES}", _are_names(o.searches, SEARCHES))
     operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
     real("attacks", "a tuple of names or operators (empty: no attacks)", operators)
-    for name in ("opportunistic", "speculative", "covering", "restarts"):
+    for name in ("opportunistic", "fill_blocks", "speculative", "covering", "restarts"):
         real(name, "True or False", isinstance(getattr(o, name), bool))
     whole("block_size", 1)
     whole("covering_pool", 8)

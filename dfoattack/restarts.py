@@ -15,8 +15,7 @@ import numpy as np
 from dfoattack import starts
 from dfoattack._typing import FloatArray
 from dfoattack.state import Setup, SolverState
-from dfoattack.steps import admissible
-from dfoattack.steps import cma
+from dfoattack.steps import admissible, cma
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
 WEIGHTS = {POPULATION: 1.0, FAR: 1.0, SHAKE: 1.0}

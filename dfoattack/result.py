@@ -245,7 +245,7 @@ def build_result(
         x_infeasible=records.x[inf].copy() if inf >= 0 else None,
         fun_infeasible=_value(problem, state, state.best_inf),
         maxcv_infeasible=_violation(state, state.best_inf, math.nan),
-        certificate=certify(setup, state, seed, len(step_names) - 1),
+        certificate=certify(setup, state, seed, step_names.index("covering")),
         gradient_source=problem.gradient_source,
         records=records,
         best_index=best,

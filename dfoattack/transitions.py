@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack import credit, replicates, restarts, starts
+from dfoattack import batches, credit, replicates, restarts, starts
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
@@ -53,6 +53,7 @@ from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Search, Step
 from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
+from dfoattack.steps.fill import Fill
 from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.neighbours import neighbour_steps, unfinished
 from dfoattack.steps.nelder_mead import NelderMead
@@ -65,6 +66,7 @@ from dfoattack.steps.vns import VNS
 from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
+FILL = Fill()
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
 GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
 OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
@@ -74,10 +76,11 @@ START_DESIGN_MAX = 16  # design points a variable tried before a run without any
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps of an iteration in order, and the names under which points are recorded."""
+    """The steps of an iteration in order, what fills idle places of a block, and the names under which points are recorded."""
 
     steps: tuple[Step, ...]
     first: tuple[str, ...] = (START,)  # names that belong to no step
+    fill: Step = FILL
 
     @classmethod
     def default(cls, options: Options, geometry: Geometry) -> Schedule:
@@ -93,11 +96,11 @@ class Schedule:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Step names by the code stored in `History.step`; code 0 is a start point, the last one covering."""
+        """Step names by the code stored in `History.step`; code 0 is a start point, the last one what fills blocks."""
         names = [*self.first]
         for step in self.steps:
             names += [search.name for search in step.searches] if isinstance(step, Portfolio) else [step.name]
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys((*names, self.fill.name)))
 
     @property
     def arms(self) -> int:
@@ -193,7 +196,7 @@ def ask(
         if stop is not None:
             return evolve(state, stop=stop, rng=RngState.of(rng)), Trials.empty(np.zeros(setup.n), START)
         if state.queue.shape[0]:
-            return _ask_starts(setup, evolve(state, rng=RngState.of(rng)))
+            return _ask_starts(setup, state, rng)
         state, again = replicates.due(setup, state, state.stage >= len(schedule.steps))
         if again.shape[0]:
             return _ask_again(setup, evolve(state, rng=RngState.of(rng)), again)
@@ -204,10 +207,11 @@ def ask(
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
-        if not (setup.geometry.plain or step.changes_levels):
-            proposal = evolve(proposal, X=setup.geometry.held(proposal.X, proposal.origins))
-        proposal = admissible.proposal(setup, state, proposal)
+        proposal = batches.admitted(setup, state, step, proposal)
         fresh = _fresh(state.history, proposal.X)
+        if fresh and setup.options.fills:
+            pending = batches.gathered(setup, schedule.steps, schedule.fill, state, rng, view, proposal)
+            return evolve(state, pending=pending, rng=RngState.of(rng)), pending.trials
         if fresh:
             return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)
         state = evolve(step.update(setup, state, Outcome(proposal.memo, size, size)), stage=state.stage + 1)
@@ -239,8 +243,11 @@ def _asked(
     return evolve(state, pending=Pending(trials, origins, proposal.memo)), trials
 
 
-def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
+def _ask_starts(setup: Setup, state: SolverState, rng: np.random.Generator) -> tuple[SolverState, Trials]:
     X = state.queue
+    if setup.options.fills:
+        X = starts.filled(setup, rng, X, None if state.mesh is None else state.mesh.scale)
+    state = evolve(state, rng=RngState.of(rng))
     fresh = _fresh(state.history, X)
     X = X[fresh]
     if not X.shape[0]:  # only a lattice can run out of start points
@@ -283,6 +290,8 @@ def tell(
         raise AskTellError(
             f"`evaluations` must have one row a trial, {len(pending.trials)} rows, got {len(evaluations)}."
         )
+    if pending.parts:
+        return _tell_parts(setup, schedule, state, pending, evaluations, columns)
     run = np.flatnonzero(evaluations.run)
     told = evaluations if run.shape[0] == len(evaluations) else evaluations.take(run)
     if pending.trials.step == replicates.REPLICATE:
@@ -306,7 +315,7 @@ def tell(
     if starting:
         return _start_run(setup, _with_pool(setup, after, told.X))
     refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
-    step = schedule.steps[state.stage]
+    step = (*schedule.steps, schedule.fill)[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
         after = evolve(after, cover=evolve(after.cover, since=0))
@@ -315,6 +324,26 @@ def tell(
     after = _with_pool(setup, step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
     again = not ends and step.repeats(setup, after, outcome)
     return evolve(after, stage=len(schedule.steps) if ends else state.stage + (0 if again else 1))
+
+
+def _tell_parts(
+    setup: Setup,
+    schedule: Schedule,
+    state: SolverState,
+    pending: Pending,
+    evaluations: Evaluations,
+    columns: Sequence[tuple[str, str, float, bool]] | None,
+) -> SolverState:
+    """The parts of a block told one after the other; a success of any of them ends the iteration, else it goes on behind the last one."""
+    end, ends, stage = len(schedule.steps), False, state.stage
+    for part, own, told in batches.told_by_part(pending, evaluations, state.counters):
+        state = tell(setup, schedule, evolve(state, pending=own, stage=part.stage), told, columns)
+        if part.stage < end:
+            stage = state.stage
+            ends = ends or stage == end
+        else:
+            ends = ends or state.stage == end
+    return evolve(state, stage=end if ends else stage)
 
 
 def _with_columns(
@@ -442,7 +471,7 @@ def _gain(before: SolverState, after: SolverState) -> float:
 
 def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) -> SolverState:
     """What the steps that an attack can pre-empt earn: attacks must be worth their price beside them."""
-    if isinstance(step, Attack):
+    if isinstance(step, (Attack, Fill)):
         return state
     state = evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
     if isinstance(step, Portfolio):

@@ -220,7 +220,12 @@ def test_attacks_change_nothing_where_no_gradient_exists() -> None:
 @pytest.mark.parametrize("poll", ["n+1", "2n"])
 def test_complete_polling_does_not_depend_on_the_block_size(problem: Callable[[], da.Problem], poll: str) -> None:
     runs = [
-        da.solve(problem(), budget=150, seed=1, options={"opportunistic": False, "block_size": size, "poll": poll})
+        da.solve(
+            problem(),
+            budget=150,
+            seed=1,
+            options={"opportunistic": False, "block_size": size, "poll": poll, "fill_blocks": False},
+        )
         for size in (1, 2, 3, 50)
     ]
     for other in runs[1:]:
