@@ -540,6 +540,8 @@ def linear_inside(X, A, b, E, d, slack):
             and all(met(row, x, right) for row, right in zip(E, d, strict=True))
             for x in X
         ],
+        dtype=bool,
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- hypervolume
