@@ -496,7 +496,6 @@ def _with_success(
 
 def _start_run(setup: Setup, state: SolverState) -> SolverState:
     """After start points were evaluated: set the mesh round the best of them, or draw a design when none could be used."""
-    options = setup.options
     state = evolve(state, queue=state.queue[:0])
     if state.centre < 0:
         limit = START_DESIGN_MAX * (setup.n + 1)
@@ -507,18 +506,22 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
         queue = starts.design(setup, rng, min(8, limit - state.drawn), around)
         return evolve(state, queue=queue, rng=RngState.of(rng), drawn=state.drawn + queue.shape[0])
     x = state.history.X[state.centre]
-    if options.frame_size_init is None:
+    mesh = first_mesh(setup, x, None if state.mesh is None else state.mesh.scale)
+    return _next_iteration(setup, evolve(state, mesh=mesh, drawn=0))
+
+
+def first_mesh(setup: Setup, x: FloatArray, scale: FloatArray | None) -> Mesh:
+    """The mesh of a run that begins at x (n,), in the metric `scale` (n,) of an earlier one if there is one."""
+    size, geometry = setup.options.frame_size_init, setup.geometry
+    if size is None:
         request = first_frame(x, setup.lower, setup.upper)
     else:
-        request = np.broadcast_to(np.asarray(options.frame_size_init, dtype=np.float64), x.shape).copy()
-    geometry = setup.geometry
+        request = np.broadcast_to(np.asarray(size, dtype=np.float64), x.shape).copy()
     if not geometry.plain:
         request = np.where(
             geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)
         )
-    scale = None if state.mesh is None else state.mesh.scale
-    mesh = Mesh.start(request, setup.granularity, x, scale, geometry.unit)
-    return _next_iteration(setup, evolve(state, mesh=mesh, drawn=0))
+    return Mesh.start(request, setup.granularity, x, scale, geometry.unit)
 
 
 def _next_iteration(setup: Setup, state: SolverState) -> SolverState:

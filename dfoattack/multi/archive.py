@@ -7,6 +7,7 @@ feasible point is as good in every objective (progressive barrier for several ob
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,11 @@ INFEASIBLE_MAX = 200  # infeasible points kept, those with the least violation
 
 
 def frame(mesh: Mesh) -> float:
-    """Largest frame size in units of the first one: of the continuous variables, of all where none is continuous."""
+    """Largest frame size in units of the first one: of the continuous variables, else of those that can shrink, 1 if none can."""
     if np.any(mesh.granularity == 0.0):
         return mesh.size
-    return float(np.max(mesh.frame_size / mesh.scale, initial=0.0))
+    shrinking = mesh.scale > mesh.granularity
+    return float(np.max(mesh.frame_size / mesh.scale, where=shrinking, initial=0.0)) if shrinking.any() else 1.0
 
 
 @dataclass(frozen=True)
@@ -163,15 +165,15 @@ def added(
     history: History,
     q: int,
     first: int,
-    mesh: Mesh,
-    origins: FloatArray,
+    meshes: Sequence[Mesh],
+    moves: FloatArray,
     span: FloatArray,
     grow: bool,
 ) -> tuple[Archive, IntArray]:
     """The archive after history rows first.. were evaluated, and what each of them did, (k,): 0, 1 or 2 as in `Verdict`.
 
-    New elements inherit `mesh`, their parent's; with `grow` those that dominate a member enlarge it along their step from `origins`
-    (k, n), up to the width of the box `span` (n,).
+    New elements inherit their parent's mesh, one of `meshes` a row; with `grow` those that dominate a member enlarge it along their step,
+    `moves` (k, n), up to the frame `span` (n,).
     """
     types = np.zeros(history.size - first, dtype=np.int64)
     seen = Seen.of(archive, history, q)
@@ -183,7 +185,7 @@ def added(
         types[i] = seen.verdict(g, h)
         if not seen.enters(g, h):
             continue
-        element = _born(history, row, mesh, origins[i], span, grow and types[i] == 2)
+        element = _born(history, row, meshes[i], moves[i], span, grow and types[i] == 2)
         if h == 0.0:
             stay, useful = ~np.all(g <= seen.G, axis=1), ~np.all(g <= seen.W, axis=1)
             feas = [e for e, keep in zip(feas, stay, strict=True) if keep] + [element]
@@ -199,9 +201,8 @@ def added(
     return evolve(archive, feas=tuple(feas), inf=tuple(inf)), types
 
 
-def _born(history: History, row: int, mesh: Mesh, origin: FloatArray, span: FloatArray, grow: bool) -> Element:
-    x = history.X[row].copy()
-    move = x - origin
+def _born(history: History, row: int, mesh: Mesh, move: FloatArray, span: FloatArray, grow: bool) -> Element:
+    x, move = history.X[row].copy(), move.copy()
     own = mesh.enlarged(move, x, span) if grow else mesh.moved(x)
     return Element(row, own, frame(own), move if move.any() else None)
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dfoattack import starts
 from dfoattack._values import evolve
+from dfoattack.barrier import measured
 from dfoattack.multi.archive import Element, with_threshold
 from dfoattack.multi.selection import chosen
-from dfoattack.multi.state import Focus, MultiSetup, MultiState
+from dfoattack.multi.state import Focus, MultiSetup, MultiState, constraint_part
 from dfoattack.reasons import StopReason
 from dfoattack.state import RngState
+from dfoattack.trials import Counters, Evaluations
 
 
 def begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
     """Choose the centre; where every frame is at its end, the covering quota decides whether the run has converged."""
     rng = state.rng.generator()
     focus = chosen(setup, state, rng)
+    if focus is not None:
+        state, gone = _hardened(setup, state, focus)
+        focus = chosen(setup, state, rng) if gone else focus
     if focus is None:
         if not state.archive.feas and not state.archive.inf:
             return evolve(state, stop=at_end(setup, state))
-        if state.cover.since >= setup.base.quota:
+        if state.cover.since >= setup.base.quota or not setup.base.geometry.moving.shape[0]:
             return evolve(state, stop=at_end(setup, state))
         pool = state.archive.feas or state.archive.inf
         focus = Focus(pool[int(rng.integers(len(pool)))].row)
@@ -36,6 +43,30 @@ def begin_iteration(setup: MultiSetup, state: MultiState) -> MultiState:
         follow=-1,
         streak=state.streak + 1 if focus.follows else 0,
     )
+
+
+def _hardened(setup: MultiSetup, state: MultiState, focus: Focus) -> tuple[MultiState, bool]:
+    """The state after hybrid columns that a centre satisfies have turned extreme, for good, and whether a centre is out by that.
+
+    All points of the history are judged again. Infeasible elements that violate such a column leave the archive; the others keep their h.
+    """
+    columns, history = state.barrier.columns, state.history
+    if columns is None or not columns.hybrid.any():
+        return state, False
+    C = constraint_part(history.C, setup.q)
+    centres = [row for row in (focus.row, focus.second) if row >= 0]
+    met = (columns.excess(C[centres]) <= 0.0).any(axis=0)
+    turning = columns.hybrid & met
+    if not turning.any():
+        return state, False
+    columns = evolve(columns, extreme=columns.extreme | turning, hybrid=columns.hybrid & ~met)
+    barrier = evolve(state.barrier, columns=columns)
+    F, H, HE, _ = measured(barrier, Evaluations(history.X, history.f, C, history.status, Counters()))
+    history = history.judged(np.where(np.isfinite(F), 0.0, np.inf), H, HE)
+    inf = tuple(e for e in state.archive.inf if np.isfinite(history.F[e.row]))
+    archive = evolve(state.archive, inf=inf)
+    gone = any(archive.find(row) is None for row in centres)
+    return evolve(state, barrier=barrier, history=history, archive=archive), gone
 
 
 def end_iteration(setup: MultiSetup, state: MultiState) -> MultiState:

@@ -14,6 +14,7 @@ import numpy as np
 from dfoattack import transitions
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
+from dfoattack.geometry import Geometry
 from dfoattack.multi.archive import ranges, values
 from dfoattack.multi.state import Leg, MultiSetup, MultiState, constraint_part
 from dfoattack.multi.steps import SINGLE
@@ -26,8 +27,9 @@ FRAME_END = 1e-3  # a leg ends with this frame size, in units of the first: the 
 FEASIBLE_SHARE = 0.5  # of the budget that the first leg may use to find a feasible point
 
 
-def schedule(options: Options) -> transitions.Schedule:
-    return transitions.Schedule.default(_options(options))
+def schedule(options: Options, geometry: Geometry) -> transitions.Schedule:
+    """The steps of a leg: those of a run for one objective but the attacks."""
+    return transitions.Schedule.default(_options(options), geometry)
 
 
 def _options(options: Options) -> Options:
@@ -110,9 +112,10 @@ def _weighted(f: FloatArray, C: FloatArray, weights: FloatArray, q: int) -> Floa
     return np.where(np.isfinite(F), F, np.inf)
 
 
-def _columns(state: MultiState) -> tuple[tuple[str, str, float], ...]:
+def _columns(state: MultiState) -> tuple[tuple[str, str, float, bool], ...]:
     columns = state.barrier.columns
     if columns is None:
         return ()
-    kinds = np.where(columns.extreme, "extreme", "progressive").tolist()
-    return tuple(("", kind, tol) for kind, tol in zip(kinds, columns.tol.tolist(), strict=True))
+    kinds = np.where(columns.extreme, "extreme", np.where(columns.hybrid, "progressive-to-extreme", "progressive"))
+    rows = zip(kinds.tolist(), columns.tol.tolist(), columns.equality.tolist(), strict=True)
+    return tuple(("", kind, tol, equality) for kind, tol, equality in rows)

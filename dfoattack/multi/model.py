@@ -1,6 +1,7 @@
 """Model search for a front: quadratic models of every objective and constraint, minimised towards the gap beside the centre.
 
-One set of models round the centre serves all its subproblems: the middle of the gap (a Chebyshev function between the two members on
+Levels of categorical variables are held, periodic variables go the short way round, known linear constraints bind the minimisers as they
+are. One set of models round the centre serves all its subproblems: the middle of the gap (a Chebyshev function between the two members on
 its sides), the best value of an objective where the centre is an end of the front, and a point that dominates the centre.
 """
 
@@ -14,10 +15,10 @@ import numpy as np
 from scipy.optimize import Bounds, minimize
 
 from dfoattack._threads import single_thread
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.cache import History
-from dfoattack.mesh import Mesh
+from dfoattack.geometry import Geometry
 from dfoattack.multi.archive import Element, front_values, ranges, rows_of, values
 from dfoattack.multi.models import QuadraticModels, quadratic_models
 from dfoattack.multi.selection import gaps, is_extreme
@@ -35,6 +36,7 @@ SUM_SHARE = 1e-2  # of the sum of all terms, added to the largest one: keeps min
 PROMISE = 0.1  # of a member's distance to its neighbours: predicted progress worth an evaluation
 FRAME_BLIND = 0.05  # of the first frame: where models fail in smaller ones, no further look is taken
 LOOKS = 4  # members looked at without an evaluation in one iteration
+THIN = 1e-3  # of the spread of the values: a two-sided column whose band is narrower is met in the middle
 GAP_MIN = 1e-3  # of an objective's range: smallest width of a gap used as a weight
 
 
@@ -112,42 +114,70 @@ class FrontModel(FrontStep):
 
 
 def _usable(setup: MultiSetup) -> bool:
-    return "model" in setup.base.options.searches and 0 < setup.n <= VARIABLES_MAX
+    return "model" in setup.base.options.searches and 0 < setup.base.geometry.moving.shape[0] <= VARIABLES_MAX
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where minimisers are looked for: a box, columns within limits, and linear constraints G s <= h, E s = d.
+
+    Attributes
+    ----------
+    lower, upper : float64 (n,)
+    low, high : float64 (m - q,)     limits of the models behind the objectives; low is -inf for one-sided columns
+    G, h, E, d : (k, n), (k,), (e, n), (e,)
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    low: FloatArray
+    high: FloatArray
+    G: FloatArray
+    h: FloatArray
+    E: FloatArray
+    d: FloatArray
+
+    @classmethod
+    def box(cls, lower: FloatArray, upper: FloatArray) -> Limits:
+        """Bounds alone."""
+        none, rows = np.empty(0), np.empty((0, lower.shape[0]))
+        return cls(lower, upper, none, none, rows, none, rows, none)
 
 
 @dataclass(frozen=True)
 class Local:
-    """Models round one point x, in scaled displacements s = (X - x) / unit and scaled values (f - low) / spread."""
+    """Models round one point x, in scaled displacements s = (X - x) / unit of the variables `at` and scaled values (f - low) / spread."""
 
     setup: MultiSetup
     models: QuadraticModels
     x: FloatArray
+    at: IntArray
     unit: FloatArray
     low: FloatArray
     spread: FloatArray
-    lower: FloatArray
-    upper: FloatArray
+    limits: Limits
 
     def solved(self, z: FloatArray, w: FloatArray) -> tuple[FloatArray, float]:
         """The point (n,) that minimises max_j w_j (f_j - z_j) in the models, on the lattice and in the box; minus that value."""
-        q, base = self.setup.q, self.setup.base
+        q, geometry = self.setup.q, self.setup.base.geometry
         zs, ws = (z - self.low[:q]) / self.spread[:q], w * self.spread[:q]
-        s = chebyshev(self.models, zs, ws, (-self.low / self.spread)[q:], self.lower, self.upper)
-        X = base.geometry.snapped((self.x + s * self.unit)[None, :])
-        return X[0], -float(np.max(ws * (self.models.value(s)[:q] - zs)))
+        s = chebyshev(self.models, zs, ws, self.limits)
+        X = self.x.copy()
+        X[self.at] += s * self.unit
+        return geometry.snapped(X[None, :])[0], -float(np.max(ws * (self.models.value(s)[:q] - zs)))
 
 
 def _local(setup: MultiSetup, state: MultiState, element: Element) -> Local | None:
     """Models round an element from the points near it; None where no model can be made."""
-    history, q, base = state.history, setup.q, setup.base
-    x = history.X[element.row].copy()
-    rows, distance = _nearest(history, x, element.mesh)
-    if rows.shape[0] < setup.n + 2:
+    history, q, geometry = state.history, setup.q, setup.base.geometry
+    x, at = history.X[element.row].copy(), geometry.moving
+    rows, D, distance = _nearest(history, geometry, x, element.mesh.frame_size)
+    if rows.shape[0] < at.shape[0] + 2:
         return None
     radius = float(max(REACH, distance.max(initial=0.0)))
-    unit = radius * element.mesh.frame_size
-    columns, tol = _columns(state, rows, q)
-    data = np.column_stack([values(history, rows, q), history.C[np.ix_(rows, columns + q - 1)] - tol])
+    unit = radius * element.mesh.frame_size[at]
+    columns, side, equality = _columns(state, rows, q)
+    data = np.column_stack([values(history, rows, q), history.C[np.ix_(rows, columns + q - 1)]])
     low = data.min(axis=0)
     with np.errstate(over="ignore"):
         spread = data.max(axis=0) - low
@@ -155,12 +185,23 @@ def _local(setup: MultiSetup, state: MultiState, element: Element) -> Local | No
         return None
     spread[spread <= 0.0] = 1.0
     weights = (REACH / np.maximum(REACH, distance)) ** 2
-    models = quadratic_models((history.X[rows] - x) / unit, (data - low) / spread, weights)
+    models = quadratic_models(D / unit, (data - low) / spread, weights)
     if models is None:
         return None
-    lower = np.maximum((base.lower - x) / unit, -TRUST / radius)
-    upper = np.minimum((base.upper - x) / unit, TRUST / radius)
-    return Local(setup, models, x, unit, low, spread, lower, upper)
+    lower, upper = geometry.around(x)
+    limits = Limits.box(
+        np.maximum((lower - x)[at] / unit, -TRUST / radius), np.minimum((upper - x)[at] / unit, TRUST / radius)
+    )
+    low_side = np.where(equality, (-side - low[q:]) / spread[q:], -np.inf)
+    limits = evolve(limits, low=low_side, high=(side - low[q:]) / spread[q:])
+    polyhedron = setup.base.polyhedron
+    if polyhedron is not None:
+        near = polyhedron.near(x, TRUST * element.mesh.frame_size) <= 1.0
+        G, E = polyhedron.A[near][:, at] * unit, polyhedron.E[:, at] * unit
+        sizes, sizes_equal = np.linalg.norm(G, axis=1), np.linalg.norm(E, axis=1)
+        h, d = polyhedron.b[near] - polyhedron.A[near] @ x, polyhedron.d - polyhedron.E @ x
+        limits = evolve(limits, G=G / sizes[:, None], h=h / sizes, E=E / sizes_equal[:, None], d=d / sizes_equal)
+    return Local(setup, models, x, at, unit, low, spread, limits)
 
 
 def _subproblems(setup: MultiSetup, state: MultiState, row: int) -> list[tuple[FloatArray, FloatArray]]:
@@ -187,11 +228,15 @@ def _subproblems(setup: MultiSetup, state: MultiState, row: int) -> list[tuple[F
     return out or [(g, 1.0 / span)]
 
 
-def _nearest(history: History, x: FloatArray, mesh: Mesh) -> tuple[IntArray, FloatArray]:
-    """Rows of the usable points nearest to x, and their distances from it in frame sizes."""
-    n = x.shape[0]
-    distance = np.max(np.abs(history.X - x) / mesh.frame_size, axis=1, initial=0.0)
-    distance[history.status != 0] = np.inf
+def _nearest(
+    history: History, geometry: Geometry, x: FloatArray, frame: FloatArray
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Rows of the usable points of the levels of x nearest to it, their displacements (k, n) in the moving variables, and their distances
+    in frame sizes."""
+    at = geometry.moving
+    n, D = at.shape[0], geometry.displacement(x, history.X)[:, at]
+    distance = np.max(np.abs(D) / frame[at], axis=1, initial=0.0)
+    distance[(history.status != 0) | ~geometry.same_levels(x, history.X)] = np.inf
     full = (n + 1) * (n + 2) // 2
     quadratic = n <= FULL_QUADRATIC_MAX and distance.shape[0] >= full
     most = min((3 * full) // 2 if quadratic else min(full - 1, POINTS_A_VARIABLE * n), distance.shape[0])
@@ -200,28 +245,30 @@ def _nearest(history: History, x: FloatArray, mesh: Mesh) -> tuple[IntArray, Flo
     rows = rows[np.lexsort((rows, distance[rows]))]
     near = distance[rows] <= REACH
     near[:enough] = np.isfinite(distance[rows[:enough]])
-    return rows[near], distance[rows[near]]
+    return rows[near], D[rows[near]], distance[rows[near]]
 
 
-def _columns(state: MultiState, rows: IntArray, q: int) -> tuple[IntArray, FloatArray]:
-    """Constraint columns worth a model, those closest to being active, and their tolerances."""
+def _columns(state: MultiState, rows: IntArray, q: int) -> tuple[IntArray, FloatArray, BoolArray]:
+    """Constraint columns worth a model, those closest to being active, their tolerances, and whether they are two-sided."""
     columns = state.barrier.columns
     if columns is None or not columns.tol.shape[0]:
-        return np.empty(0, dtype=np.int64), np.empty(0)
-    worst = np.max((state.history.C[rows, q - 1 :] - columns.tol) / columns.scale, axis=0)
+        return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0, dtype=bool)
+    worst = np.max(columns.excess(state.history.C[rows, q - 1 :]) / columns.scale, axis=0)
     order: IntArray = np.argsort(-worst, kind="stable")[:COLUMNS_MAX]
-    return order, columns.tol[order]
+    return order, columns.tol[order], columns.equality[order]
 
 
-def chebyshev(
-    models: QuadraticModels, z: FloatArray, w: FloatArray, limits: FloatArray, lower: FloatArray, upper: FloatArray
-) -> FloatArray:
-    """Approximate minimiser s (n,) in the box of max_j w_j (f_j - z_j) plus a small share of the mean of these terms.
+def chebyshev(models: QuadraticModels, z: FloatArray, w: FloatArray, limits: Limits) -> FloatArray:
+    """Approximate minimiser s (n,) within `limits` of max_j w_j (f_j - z_j) plus a small share of the mean of these terms.
 
-    Models 0..q-1 are the objectives (z, w (q,)), the others constraints, model q + i <= limits[i]. The largest term is an additional
-    variable t, bounded below by each of them.
+    Models 0..q-1 are the objectives (z, w (q,)), the others constraints. The largest term is an additional variable t, bounded below by
+    each of them.
     """
+    lower, upper = limits.lower, limits.upper
     q, n = z.shape[0], lower.shape[0]
+    equal = limits.high - limits.low < THIN
+    below, above = ~equal, ~equal & np.isfinite(limits.low)
+    middle = 0.5 * (limits.low + limits.high)[equal]
     s0 = np.clip(np.zeros(n), lower, upper)
 
     def terms(s: FloatArray) -> FloatArray:
@@ -243,13 +290,26 @@ def chebyshev(
 
     def slack(v: FloatArray) -> FloatArray:
         f = models.value(v[:n])
-        return np.concatenate([v[n] - w * (f[:q] - z), limits - f[q:]])
+        c = f[q:]
+        return np.concatenate(
+            [v[n] - w * (f[:q] - z), (limits.high - c)[below], (c - limits.low)[above], limits.h - limits.G @ v[:n]]
+        )
 
     def slack_jacobian(v: FloatArray) -> FloatArray:
         J = models.gradient(v[:n])
-        return np.column_stack([-np.vstack([w[:, None] * J[:q], J[q:]]), np.arange(J.shape[0]) < q])
+        rows = np.vstack([-w[:, None] * J[:q], -J[q:][below], J[q:][above], -limits.G])
+        return np.column_stack([rows, np.arange(rows.shape[0]) < q])
 
-    constraint: Any = {"type": "ineq", "fun": slack, "jac": slack_jacobian}
+    def gap(v: FloatArray) -> FloatArray:
+        return np.concatenate([models.value(v[:n])[q:][equal] - middle, limits.E @ v[:n] - limits.d])
+
+    def gap_jacobian(v: FloatArray) -> FloatArray:
+        rows = np.vstack([models.gradient(v[:n])[q:][equal], limits.E])
+        return np.column_stack([rows, np.zeros(rows.shape[0])])
+
+    constraints: list[Any] = [{"type": "ineq", "fun": slack, "jac": slack_jacobian}]
+    if equal.any() or limits.E.shape[0]:
+        constraints.append({"type": "eq", "fun": gap, "jac": gap_jacobian})
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # a subproblem that is not solved exactly still gives a trial point
         solve: Any = minimize  # the overloads of its stubs do not know this combination
@@ -259,7 +319,7 @@ def chebyshev(
             jac=gradient,
             bounds=Bounds(np.append(lower, -np.inf), np.append(upper, np.inf)),
             method="SLSQP",
-            constraints=[constraint],
+            constraints=constraints,
             options={"maxiter": 60},
         )
     s: FloatArray = np.clip(np.where(np.isfinite(found.x[:n]), found.x[:n], 0.0), lower, upper)

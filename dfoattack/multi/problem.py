@@ -12,6 +12,7 @@ from dfoattack._typing import FloatArray
 from dfoattack._validation import check_choice, shown
 from dfoattack.constraint import Constraint
 from dfoattack.errors import ProblemError
+from dfoattack.linear import Linear
 from dfoattack.problem import Problem
 from dfoattack.space import Box
 
@@ -30,7 +31,7 @@ class MultiProblem:
         batched: Y (k, m), X (k, n) -> (k, q); NumPy or torch. Row i must depend on row i alone
     sense : sequence of q of {"minimize", "maximize"}
         one an objective; its length, 2 to 4, is the number of objectives
-    space, surrogate, constraints, x0, failures, name, backend
+    space, surrogate, constraints, linear, x0, failures, name, backend
         as for `Problem`
     objective_names : sequence of q str, optional
         default "f0", "f1", ...
@@ -65,6 +66,7 @@ class MultiProblem:
         space: Any,
         surrogate: Any = None,
         constraints: Constraint | Callable[..., Any] | Sequence[Constraint | Callable[..., Any]] = (),
+        linear: Linear | Sequence[Linear] = (),
         x0: npt.ArrayLike | None = None,
         objective_names: Sequence[str] | None = None,
         failures: type[Exception] | Sequence[type[Exception]] = (),
@@ -82,6 +84,7 @@ class MultiProblem:
             space=space,
             surrogate=surrogate,
             constraints=constraints,
+            linear=linear,
             x0=x0,
             sense="minimize",  # the signs are applied where the answers are told: one column each
             failures=failures,
@@ -93,6 +96,7 @@ class MultiProblem:
         self.n: int = self.carrier.n
         self.x0 = self.carrier.x0
         self.constraints = self.carrier.constraints
+        self.linear = self.carrier.linear
 
     def values(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Objectives (k, q) and constraints (k, p) at full points X (k, n), user's senses. Errors as those of `Problem.outer`."""

@@ -77,7 +77,7 @@ class MultiSolver:
         self.seed = check_seed(seed)
         self.reference = None if reference is None else checked_reference(reference, problem.q)
         self.setup = make_setup(problem, self.options, budget)
-        self.steps = Steps.default(self.options)
+        self.steps = Steps.default(self.options, self.setup.base.geometry)
         self.state = initial_state(self.setup, self.seed)
         self.evaluator = Evaluator(
             problem.carrier,
@@ -193,16 +193,17 @@ class MultiSolver:
         self.evaluator.ledger.nfev += k
         return Evaluations(X, F, joined, status, self.evaluator.counters)
 
-    def _columns(self, p: int) -> tuple[tuple[str, str, float], ...]:
-        """Kind and tolerance of the constraint columns; where values come from outside, one a constraint or all of the only one."""
+    def _columns(self, p: int) -> tuple[tuple[str, str, float, bool], ...]:
+        """Name, kind, tolerance and "two-sided" of the constraint columns; where values come from outside, one a constraint or all of the
+        only one."""
         carrier = self.problem.carrier
         if carrier.widths is not None:
-            return carrier.columns
+            return tuple((*c, e) for c, e in zip(carrier.columns, carrier.equality.tolist(), strict=True))
         constraints = self.problem.constraints
         if len(constraints) == 1:
             only = constraints[0]
-            return tuple((f"{only.name}[{j}]", only.kind, only.tol) for j in range(max(1, p)))
-        return tuple((c.name, c.kind, c.tol) for c in constraints)
+            return tuple((f"{only.name}[{j}]", only.kind, only.tol, only.equality) for j in range(max(1, p)))
+        return tuple((c.name, c.kind, c.tol, c.equality) for c in constraints)
 
     def event(self, step: str, seconds: float) -> FrontEvent:
         """What a callback gets after `step`, `seconds` after the run began."""

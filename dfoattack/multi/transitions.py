@@ -22,8 +22,8 @@ from dfoattack._values import evolve
 from dfoattack.barrier import Barrier, Columns, measured
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError
-from dfoattack.kernels import covering as covering_kernels
-from dfoattack.mesh import Mesh, first_frame
+from dfoattack.geometry import Geometry
+from dfoattack.mesh import Mesh
 from dfoattack.multi import legs
 from dfoattack.multi.archive import (
     Archive,
@@ -39,16 +39,18 @@ from dfoattack.multi.iteration import at_end, begin_iteration, end_iteration
 from dfoattack.multi.model import Descent, FrontModel
 from dfoattack.multi.problem import MultiProblem
 from dfoattack.multi.state import MultiSetup, MultiState, constraint_part
-from dfoattack.multi.steps import SINGLE, START, FrontSchedule, schedule
+from dfoattack.multi.steps import SINGLE, START, FrontSchedule, schedule, seen_from
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
 from dfoattack.state import Pending, RngState, empty_cover
+from dfoattack.steps import admissible
 from dfoattack.steps.base import Outcome, Proposal
 from dfoattack.trials import OK, Evaluations, Trials
 
 EXTREMES_SHARE = 0.3  # of the budget for all single-objective legs together
 LEG_POINTS = 30  # evaluations a variable of a leg, where there is no budget
 OFF_MESH_SUFFICIENT = 1e-4  # progress / min(1, frame)^2 that makes an off-mesh point a success
+LEVELS_FRAME = 0.1  # of the first frame: least frame of a point whose levels are not those of its origin
 FRAME_LARGEST = 2.0  # of the first frame: on a front large frames make members wait for each other and models blur
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
 
@@ -61,8 +63,9 @@ class Steps:
     inner: transitions.Schedule
 
     @classmethod
-    def default(cls, options: Options) -> Steps:
-        return cls(schedule(Descent(), FrontModel()), legs.schedule(options))
+    def default(cls, options: Options, geometry: Geometry) -> Steps:
+        """The steps of a run; that of discrete neighbours only where some variable is categorical."""
+        return cls(schedule(Descent(), FrontModel(), geometry), legs.schedule(options, geometry))
 
 
 def make_setup(problem: MultiProblem, options: Options, budget: float | None) -> MultiSetup:
@@ -161,7 +164,11 @@ def _ask_step(
 ) -> tuple[MultiState, Trials]:
     step, element = steps.front.steps[state.stage], _centre(state)
     proposal: Proposal = step.propose(setup, state, element, state.rng.fill(rng))
-    state = evolve(state, rng=RngState.of(rng))
+    state, geometry = evolve(state, rng=RngState.of(rng)), setup.base.geometry
+    if not (geometry.plain or step.changes_levels):
+        proposal = evolve(proposal, X=geometry.held(proposal.X, proposal.origins))
+    if setup.base.polyhedron is not None:
+        proposal = admissible.proposal(setup.base, seen_from(setup, state, element), proposal)
     rows = _fresh(state.history, proposal.X)
     if not rows:
         size = state.history.size
@@ -229,12 +236,12 @@ def tell(
     steps: Steps,
     state: MultiState,
     evaluations: Evaluations,
-    columns: Sequence[tuple[str, str, float]],
+    columns: Sequence[tuple[str, str, float, bool]],
 ) -> MultiState:
     """The state after the pending trials were evaluated.
 
     `evaluations` has one row a pending trial, in order, in the user's senses: F the first objective, the first q - 1 columns of C the
-    others. `columns` names kind and tolerance of every constraint column. Raises `AskTellError` when nothing is pending or the number of
+    others. `columns` holds name, kind, tolerance and "two-sided" of every constraint column. Raises `AskTellError` when nothing is pending or the number of
     rows or columns differs.
     """
     pending = state.pending
@@ -253,7 +260,7 @@ def tell(
     history = _extended(setup, before.history, before.barrier, told, code, before.iteration)
     before = _with_scale(setup, before, history)
     after = evolve(before, history=history, counters=evaluations.counters, pending=None)
-    after = _with_least_infeasible(_with_pool(after, told.X), first)
+    after = _with_least_infeasible(_with_pool(setup, after, told.X), first)
     if code < 2:
         after, _ = _entered(setup, after, first, pending.origins[run], None, False)
         if state.leg is not None and not state.queue.shape[0]:
@@ -274,7 +281,7 @@ def _extended(
 
 
 def _with_columns(
-    setup: MultiSetup, state: MultiState, told: Evaluations, columns: Sequence[tuple[str, str, float]]
+    setup: MultiSetup, state: MultiState, told: Evaluations, columns: Sequence[tuple[str, str, float, bool]]
 ) -> MultiState:
     """Constraint scales from the first point that could be evaluated; fixed from then on."""
     if state.barrier.columns is not None or not told.ok.any():
@@ -282,9 +289,7 @@ def _with_columns(
     C = constraint_part(told.C[told.ok][:1], setup.q)[0]
     if C.shape[0] != len(columns):
         raise AskTellError(f"`C` must have {len(columns)} constraint columns (from the problem), got {C.shape[0]}.")
-    tol = np.array([c[2] for c in columns], dtype=np.float64)
-    extreme = np.array([c[1] == "extreme" for c in columns], dtype=bool)
-    return evolve(state, barrier=evolve(state.barrier, columns=Columns(tol, np.maximum(1.0, np.abs(C)), extreme)))
+    return evolve(state, barrier=evolve(state.barrier, columns=Columns.of(columns, C)))
 
 
 def _with_scale(setup: MultiSetup, state: MultiState, history: History) -> MultiState:
@@ -292,27 +297,16 @@ def _with_scale(setup: MultiSetup, state: MultiState, history: History) -> Multi
     usable = np.flatnonzero(history.status == OK)
     if state.scale is not None or not usable.size:
         return state
-    mesh = _first_mesh(setup, history.X[usable[0]], None)
-    return evolve(state, scale=mesh.scale)
+    return evolve(state, scale=transitions.first_mesh(setup.base, history.X[usable[0]].copy(), None).scale)
 
 
-def _first_mesh(setup: MultiSetup, x: FloatArray, scale: FloatArray | None) -> Mesh:
-    size, base = setup.base.options.frame_size_init, setup.base
-    request = (
-        first_frame(x, base.lower, base.upper)
-        if size is None
-        else np.broadcast_to(np.asarray(size, dtype=np.float64), x.shape).copy()
-    )
-    return Mesh.start(request, base.granularity, x.copy(), scale)
-
-
-def _with_pool(state: MultiState, X: FloatArray) -> MultiState:
+def _with_pool(setup: MultiSetup, state: MultiState, X: FloatArray) -> MultiState:
     """Distances of the covering candidates after new points, whatever step they came from."""
     cover = state.cover
     if not cover.Y.shape[0] or state.scale is None or not X.shape[0]:
         return state
     d2 = cover.d2.copy()
-    covering_kernels.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.scale)
+    setup.base.geometry.pool_update(cover.Y, d2, np.ascontiguousarray(X), state.scale)
     return evolve(state, cover=evolve(cover, d2=d2))
 
 
@@ -331,9 +325,17 @@ def _entered(
     """The state with new rows in its archive, and what they did; without a parent's mesh they get the first one."""
     if state.scale is None:
         return state, np.zeros(state.history.size - first, dtype=np.int64)
-    mesh = mesh or _first_mesh(setup, state.history.X[first], state.scale)
-    span = np.minimum(setup.base.upper - setup.base.lower, FRAME_LARGEST * state.scale)
-    archive, types = added(state.archive, state.history, setup.q, first, mesh, origins, span, grow)
+    mesh = mesh or transitions.first_mesh(setup.base, state.history.X[first].copy(), state.scale)
+    geometry, X = setup.base.geometry, state.history.X[first:]
+    meshes = [mesh] * X.shape[0]
+    if geometry.has_levels:
+        # Other levels are another landscape: they begin with a wide frame.
+        wide = np.maximum(mesh.frame_size, LEVELS_FRAME * mesh.scale)
+        for i in np.flatnonzero(np.any((X != origins) & geometry.categorical, axis=1)).tolist():
+            meshes[i] = mesh.reset(wide, X[i].copy())
+    span = np.minimum(geometry.span, FRAME_LARGEST * state.scale)
+    moves = geometry.displacement(origins, X)
+    archive, types = added(state.archive, state.history, setup.q, first, meshes, moves, span, grow)
     return evolve(state, archive=archive), types
 
 

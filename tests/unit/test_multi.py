@@ -15,9 +15,9 @@ from hypothesis.extra.numpy import arrays
 import dfoattack as da
 from dfoattack.cache import History
 from dfoattack.mesh import Mesh
-from dfoattack.models import QuadraticModels
 from dfoattack.multi import model, selection
 from dfoattack.multi.archive import Archive, added, front_values, progress, rows_of, with_threshold
+from dfoattack.multi.models import QuadraticModels
 from dfoattack.multi.plots import draw_front
 from tests.kernels import naive
 
@@ -97,8 +97,8 @@ def filled(F: np.ndarray, H: np.ndarray, block: int) -> tuple[Archive, History, 
     for start in range(0, F.shape[0], block):
         stop = min(F.shape[0], start + block)
         history = history_of(F[:stop], H[:stop])
-        origins = np.zeros((stop - start, 1))
-        archive, types = added(archive, history, F.shape[1], start, mesh(), origins, np.full(1, 10.0), True)
+        meshes, moves = [mesh()] * (stop - start), history.X[start:]
+        archive, types = added(archive, history, F.shape[1], start, meshes, moves, np.full(1, 10.0), True)
         done += types.tolist()
     return archive, history, done
 
@@ -177,9 +177,9 @@ def test_chebyshev_minimiser_balances_its_terms() -> None:
     g = np.array([[0.0, 0.0], [-2.0, -2.0]])
     models = QuadraticModels(np.array([0.0, 2.0]), g, H)  # |s|^2 and |s - 1|^2
     box = np.full(2, 3.0)
-    s = model.chebyshev(models, np.zeros(2), np.ones(2), np.empty(0), -box, box)
+    s = model.chebyshev(models, np.zeros(2), np.ones(2), model.Limits.box(-box, box))
     assert s == pytest.approx([0.5, 0.5], abs=1e-3)
-    first = model.chebyshev(models, np.zeros(2), np.array([1.0, 1e-6]), np.empty(0), -box, box)
+    first = model.chebyshev(models, np.zeros(2), np.array([1.0, 1e-6]), model.Limits.box(-box, box))
     assert first == pytest.approx([0.0, 0.0], abs=2e-2)
 
 
