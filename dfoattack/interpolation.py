@@ -110,6 +110,8 @@ def interpolate(
     inverse = system_inverse(S)
     if inverse is None:
         return None
+    # One memory layout, that of a loaded state: matrix products of another one may differ in the last bit.
+    S, basis, back = (np.ascontiguousarray(part) for part in (S, basis, back))
     (p, n), m = S.shape, values.shape[1]
     prior = np.zeros((m, n, n)) if H is None else H
     offset = values[0].copy()

@@ -56,9 +56,16 @@ def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: F
         return np.empty((0, setup.n))
     size = 1 + sum(run.kind == SHAKE for run in state.runs) % SHAKES
     d = rng.standard_normal(setup.n)
-    out = setup.geometry.snapped((state.history.X[best] + size * scale * d / np.abs(d).max())[None, :])
-    out = admissible.points(setup, out)
-    return out if out.shape[0] and state.history.find(out[0]) < 0 else np.empty((0, setup.n))
+    d[setup.geometry.categorical] = 0.0
+    longest = float(np.abs(d).max())
+    if not longest > 0.0:
+        return np.empty((0, setup.n))
+    out = admissible.points(
+        setup, setup.geometry.snapped((state.history.X[best] + size * scale * d / longest)[None, :])
+    )
+    if not out.shape[0]:
+        return out
+    return out if state.history.find(out[0]) < 0 else np.empty((0, setup.n))
 
 
 def hopeless(setup: Setup, state: SolverState) -> bool:
