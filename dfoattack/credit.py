@@ -16,6 +16,7 @@ MEMORY_A_VARIABLE = 10.0  # evaluations, times n + 1, after which a reward has f
 FOLLOW = 0.3  # how fast the typical gain follows the last one
 POLL_FLOOR = 0.08  # least share of poll and covering in the recent cost
 POLL_HOPE = 0.15  # rate expected of the poll before it is known, in units of the mean rate
+STARVED = 0.1  # of the recent cost that its floor grants: an arm below it has been passed over for long and goes first
 GREED = 2.0  # shares are proportional to this power of the rates
 
 
@@ -77,11 +78,18 @@ def shares(
 
 
 def choose(credit: Credit, ready: Sequence[bool], floors: Sequence[float], hopes: Sequence[float], n: int) -> int:
-    """The ready arm whose recent cost is farthest below its share; -1 if none is ready. The lowest index wins a tie."""
+    """The ready arm whose recent cost is farthest below its share; -1 if none is ready. The lowest index wins a tie.
+
+    Turns that cost much of the memory would pass over an arm with a small share for ever: one that starves goes first.
+    """
     if not any(ready):
         return -1
     arms = credit.arms or (Arm(),) * len(floors)
     total = sum(a.cost for a in arms) + 1.0
+    if total > 0.9 * MEMORY_A_VARIABLE * (n + 1.0):
+        for i, (arm, floor, ok) in enumerate(zip(arms, floors, ready, strict=True)):
+            if ok and arm.cost < STARVED * floor * total:
+                return i
     wanted = shares(credit, ready, floors, hopes, n)
     best, most = -1, 0.0
     for i, (arm, share, ok) in enumerate(zip(arms, wanted, ready, strict=True)):

@@ -148,13 +148,6 @@ def with_point(found: Interpolation, row: int, s: FloatArray, values: FloatArray
     return evolve(found, rows=rows, S=S, inverse=inverse, c=c, g=g, H=H)
 
 
-def without_point(found: Interpolation, t: int) -> Interpolation:
-    """The set without point t; the models stay as they are, and forget nothing."""
-    inverse = np.empty((found.inverse.shape[0] - 1,) * 2)
-    kernels.remove_inverse(found.inverse, t, inverse)
-    return evolve(found, rows=np.delete(found.rows, t), S=np.delete(found.S, t, axis=0), inverse=inverse)
-
-
 def rebased(
     found: Interpolation, s: FloatArray, stretch: FloatArray, shrink: FloatArray, values: FloatArray
 ) -> Interpolation | None:
@@ -164,6 +157,7 @@ def rebased(
     """
     S = (found.S - s) @ shrink.T
     H = stretch.T @ found.H @ stretch
+    H = 0.5 * (H + H.swapaxes(1, 2))
     return interpolate(found.rows, S, values, found.point(s), found.basis @ stretch, shrink @ found.back, H)
 
 

@@ -28,8 +28,12 @@ COLOURS = {
     "model": "#e69f00",
     "speculative": "#cc79a7",
     "covering": "#009e73",
+    "cma": "#56b4e9",
+    "nelder-mead": "#a6761d",
+    "subspace": "#8c6bb1",
+    "vns": "#b5a800",
 }
-_SPARE = ("#56b4e9", "#8c6bb1", "#a6761d", "#f0e442")
+_SPARE = ("#882255", "#44aa99", "#999933", "#332288")
 _GRID = {"color": "#e3e5e8", "linewidth": 0.8}
 _STYLE = {
     "axes.edgecolor": "#9aa0a6",

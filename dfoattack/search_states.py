@@ -223,6 +223,9 @@ class ModelState:
     origin : int                    history row from which the pending step starts
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
     phase : int                     of the barrier, for which the columns were chosen
+    span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
+    begun : int                     history row at which the subspace was chosen
+    longest, started : float        longest step that paid in it, radius at its beginning
     """
 
     found: Interpolation | None
@@ -240,3 +243,7 @@ class ModelState:
     origin: int = -1
     margin: FloatArray = field(default_factory=lambda: np.empty(0))
     phase: int = 2
+    span: FloatArray | None = None
+    begun: int = -1
+    longest: float = 0.0
+    started: float = 1.0

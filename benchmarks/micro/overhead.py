@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 DIMENSIONS = (5, 20, 50, 200)
 REPEATS = 3
 BUDGET = 4000
-POLL: dict[str, Any] = {"attacks": (), "models": False, "covering": False}
+POLL: dict[str, Any] = {"attacks": (), "searches": (), "covering": False}
 CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "poll n+1": POLL,
     "poll 2n, complete, blocks of 2n": {**POLL, "poll": "2n", "opportunistic": False},
     "poll n+1, covering": {**POLL, "covering": True},
-    "poll n+1, covering, quadratic models": {**POLL, "covering": True, "models": True},
+    "poll n+1, covering, quadratic models": {**POLL, "covering": True, "searches": ("model",)},
 }
 NOMAD = "NOMAD 4.6 from Python, poll 2n only"
 NOMAD_PARAMETERS = (

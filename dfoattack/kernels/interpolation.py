@@ -15,7 +15,6 @@ from dfoattack.kernels._jit import kernel
 __all__ = [
     "append_inverse",
     "model_values",
-    "remove_inverse",
     "replace_inverse",
     "replacement_weights",
     "system_row",
@@ -144,33 +143,6 @@ def append_inverse(inverse: FloatArray, Hw: FloatArray, beta: float, p: int, out
         out_inverse[row, p] = value
         out_inverse[p, row] = value
     out_inverse[p, p] = 1.0 / beta
-
-
-@kernel
-def remove_inverse(inverse: FloatArray, t: int, out_inverse: FloatArray) -> None:
-    """Write the inverse for a set without point t.
-
-    Parameters
-    ----------
-    inverse : float64 (q, q)                symmetric, with a non-zero entry (t, t)
-    t : int
-    out_inverse : float64 (q - 1, q - 1)    overwritten
-
-    Notes
-    -----
-    Source: standard (the inverse of a bordered matrix, backwards). Twin: tests/kernels/naive.py::remove_inverse.
-    """
-    q = inverse.shape[0]
-    for i in range(q):
-        if i != t:
-            row = i if i < t else i - 1
-            scaled = inverse[i, t] / inverse[t, t]
-            for j in range(i + 1):
-                if j != t:
-                    col = j if j < t else j - 1
-                    value = inverse[i, j] - scaled * inverse[j, t]
-                    out_inverse[row, col] = value
-                    out_inverse[col, row] = value
 
 
 @kernel

@@ -157,7 +157,7 @@ def _along_arcs(
     Notes
     -----
     d(t) = cos t d + sin t s with s orthogonal to d in the plane of d and the gradient; H d comes from differences of gradients.
-    Source: after Powell 2009, section 3. Twin: part of tests/kernels/naive.py::trust_step.
+    Source: after Powell 2009, section 3. Twin: tests/kernels/naive.py::_along_arcs.
     """
     n = d.shape[0]
     total = 0.0
@@ -404,7 +404,7 @@ def _local_step(
 ) -> float:
     """Step of the quadratic (grad, B) at s inside ball and box and, coordinate by coordinate, at most `reach` away.
 
-    Source: part of `constrained_step`. Twin: part of tests/kernels/naive.py::constrained_step.
+    Source: part of `constrained_step`. Twin: tests/kernels/naive.py::_local_step.
     """
     n = s.shape[0]
     low = np.empty(n)

@@ -18,8 +18,8 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.cache import History
 from dfoattack.mesh import Mesh
-from dfoattack.multi.models import QuadraticModels, quadratic_models
 from dfoattack.multi.archive import Element, front_values, ranges, rows_of, values
+from dfoattack.multi.models import QuadraticModels, quadratic_models
 from dfoattack.multi.selection import gaps, is_extreme
 from dfoattack.multi.state import MultiSetup, MultiState
 from dfoattack.multi.steps import FrontStep

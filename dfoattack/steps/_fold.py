@@ -85,7 +85,7 @@ class Fold:
     def preimage(self, x: FloatArray) -> FloatArray:
         """The point of the domain whose image is x (n,), up to round-off."""
         setup = self.setup
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             below = (self.near_low > 0.0) & (x < setup.lower + self.near_low)
             above = (self.near_high > 0.0) & (x > setup.upper - self.near_high)
             v = np.where(below, self.low + 2.0 * np.sqrt(self.near_low * np.maximum(x - setup.lower, 0.0)), x)

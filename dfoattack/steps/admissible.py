@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack._values import evolve
 from dfoattack.mesh import first_frame
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Proposal
@@ -27,7 +28,7 @@ def proposal(setup: Setup, state: SolverState, found: Proposal) -> Proposal:
         y = polyhedron.repaired(found.origins[i], found.X[i], mesh.scale, slide=not found.on_mesh[i])
         if y is not None:
             X[i], kept[i] = y, True
-    return Proposal(X[kept], found.origins[kept], on_mesh[kept], found.memo, found.block, found.opportunistic)
+    return evolve(found, X=X[kept], origins=found.origins[kept], on_mesh=on_mesh[kept])
 
 
 def points(setup: Setup, X: FloatArray, most: int | None = None) -> FloatArray:

@@ -41,6 +41,11 @@ class CmaMemo:
     X: FloatArray
 
 
+def applies(setup: Setup) -> bool:
+    """Whether there is a population search: not too many variables, and a distance between the values of each."""
+    return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels
+
+
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
@@ -62,7 +67,7 @@ class CMA(Search):
         self.sigma, self.wide, self.population, self.restarts = sigma, wide, population, restarts
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if not 1 <= setup.n <= VARIABLES_MAX or state.mesh is None or state.centre < 0:
+        if not applies(setup) or state.mesh is None or state.centre < 0:
             return False
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row

@@ -55,7 +55,7 @@ def test_solver_names_carry_options() -> None:
         "dfoattack:attacks=('sign','l2'),seed=3",
         "random",
     ]
-    assert baselines.split_options(names[0]) == ("dfoattack", {"models": False, "poll": "2n"})
+    assert baselines.split_options(names[0]) == ("dfoattack", {"searches": (), "poll": "2n"})
     assert baselines.split_options(names[2])[1] == {"attacks": ("sign", "l2"), "seed": 3}
     with pytest.raises(da.OptionError, match="Did you mean `models`"):
         baselines.load("dfoattack:modells=False")

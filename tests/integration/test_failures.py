@@ -173,7 +173,7 @@ def test_an_all_nan_block_is_nothing_special() -> None:
     problem = sphere_problem(
         2, x0=start, objective=lambda y: np.where((y == start).all(axis=1), 1.0, np.nan), constraints=()
     )
-    result = da.solve(problem, budget=150, options={"block_size": 8, "restarts": False})
+    result = da.solve(problem, budget=600, options={"block_size": 8, "restarts": False})
     assert result.fun == 1.0 and result.best_index == 0
     assert (result.records.status[1:] == NONFINITE).all() and result.nfev > 60
     assert result.reason == da.StopReason.FRAME

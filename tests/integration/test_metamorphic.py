@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import dfoattack as da
+from dfoattack.options import SEARCHES
 from tests.integration.cases import (
     Network,
     assert_same_run,
@@ -79,6 +80,37 @@ def test_scaling_changes_no_decision_of_an_attack(operator: str, k: int) -> None
     assert (runs[1].records.fun == 2.0**k * runs[0].records.fun).all()
 
 
+def chained(y: np.ndarray) -> np.ndarray:
+    return (100.0 * (y[:, 1:] - y[:, :-1] ** 2) ** 2 + (1.0 - y[:, :-1]) ** 2).sum(axis=1)
+
+
+def chained_run(fun: Any, **more: Any) -> da.Result:
+    """Long enough for changes of basis of the models, generations, and restarts."""
+    problem = da.Problem(objective=fun, space=[(-5.0, 5.0)] * 4, x0=[-1.2, 1.0, 0.7, 2.0], sense="minimize", **more)
+    return da.solve(problem, budget=700, seed=2, options={"searches": SEARCHES, "covering_quota": 10})
+
+
+@pytest.mark.parametrize("k", [-46, -3, 1, 46])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_scaling_changes_no_decision_of_any_search(constrained: bool, k: int) -> None:
+    more = {"constraints": [lambda x, y: x.sum(axis=1) - 3.0]} if constrained else {}
+    plain, scaled = chained_run(chained, **more), chained_run(lambda y: chained(y) * 2.0**k, **more)
+    assert_same_run(plain, scaled, fun=False)
+    assert {"model", "cma"} <= set(plain.records.step)
+
+
+@pytest.mark.parametrize(("scale", "shift", "left"), [(1e-14, 0.0, 1e-9), (1e14, 0.0, 1e-9), (1.0, 1e10, 1e-3)])
+def test_values_far_from_one_are_minimised_all_the_same(scale: float, shift: float, left: float) -> None:
+    problem = da.Problem(
+        objective=lambda y: scale * chained(y) + shift,
+        space=[(-5.0, 5.0)] * 3,
+        x0=[-1.2, 1.0, 0.7],
+        sense="minimize",
+    )
+    result = da.solve(problem, budget=700, seed=2)
+    assert chained(result.x[None])[0] <= left
+
+
 def test_tiny_objectives_are_still_minimised() -> None:
     result = da.solve(sphere_problem(objective=lambda y: 1e-14 * sphere(y)), budget=400)
     assert result.fun < 1e-14 * 1e-6
@@ -131,7 +163,7 @@ def test_two_spellings_of_one_problem() -> None:
 @pytest.mark.parametrize("shift", [(1.0, -3.0), (4096.0, 17.0)])
 def test_translation_by_mesh_multiples(shift: tuple[float, float]) -> None:
     """While the meshes consist of whole numbers x + t is exact, so that the run is the same run, moved."""
-    options = {"frame_size_init": 1e8, "covering": False, "models": False}
+    options = {"frame_size_init": 1e11, "covering": False, "searches": ()}
     t = np.array(shift)
 
     def run(move: np.ndarray) -> da.Result:

@@ -126,8 +126,8 @@ def test_ce2_is_escaped_by_covering_in_all_of_20_seeds(n: int, power: int, budge
 def test_ce2_traps_a_run_without_covering() -> None:
     """The first mesh is as coarse as the frame, so that a poll may hit the axis by luck: some runs find it, not all."""
     seeds = range(10)
-    without = horn_runs(2, 4, 1030, seeds, covering=False)
-    short = horn_runs(2, 4, 1030, seeds, covering_quota=0)
+    without = horn_runs(2, 4, 1030, seeds, covering=False, searches=())
+    short = horn_runs(2, 4, 1030, seeds, covering_quota=0, searches=())
     assert without < 10
     assert without <= short < 10, "one covering trial a failed poll, without a quota, is not enough for every seed"
 
@@ -153,6 +153,9 @@ def test_ce4_a_feasible_set_without_interior_is_not_certified(kind: str) -> None
     line = da.Constraint(lambda x, y: np.abs(x[:, 1]), kind=kind, name="line")
     problem = free_problem(lambda y: (y[:, 0] - 1.0) ** 2, [0.5, 0.0], constraints=[line])
     result = da.solve(problem, budget=600, options={"restarts": False})
+    assert result.feasible and result.x[1] == 0.0
+    assert not result.certificate.covered and math.isnan(result.certificate.improving)
+    result = da.solve(problem, budget=600, options={"restarts": False, "searches": ()})
     assert result.feasible and result.x[1] == 0.0
     assert result.certificate.text.startswith("not certified: none of ")
     assert "no interior" in result.certificate.text
@@ -218,7 +221,7 @@ def test_ce5_the_statement_counts_evaluated_uniform_trials_only(budget: int) -> 
     result = da.solve(free_problem(sphere, [0.0] * n), budget=budget, seed=budget, options=options)
     assert result.best_index == 0
     made = sum(step == "covering" for step in result.records.step)
-    assert made > 60
+    assert made > 50
     assert result.certificate.trials == (made + 1) // 2
     assert result.certificate.improving == pytest.approx(1.0 - (0.06 / math.pi**2) ** (2.0 / (made + made % 2)))
 
@@ -331,7 +334,13 @@ def test_ce7_the_poll_of_a_run_spans_too() -> None:
     """The points a run really asks for at one centre of the smallest frames, rounded, ordered and completed."""
     for n in (1, 2, 3, 5, 8):
         for seed in range(3):
-            options = {"covering": False, "speculative": False, "frame_size_init": 1.0, "opportunistic": False}
+            options = {
+                "covering": False,
+                "speculative": False,
+                "frame_size_init": 1.0,
+                "opportunistic": False,
+                "searches": (),
+            }
             problem = free_problem(lambda y: np.where((y == 0.0).all(axis=1), 0.0, 1.0), [0.0] * n)
             solver = Solver(problem, options, budget=400, seed=seed)
             steps: dict[int, list[np.ndarray]] = {}
@@ -366,7 +375,7 @@ def test_ce8_attacks_do_not_starve_the_other_steps(fun: str, operator: str, skip
         "slope": (lambda y: y[:, 0], lambda y: np.eye(1, n).repeat(len(y), axis=0)),
     }[fun]
     problem = free_problem(value, [0.9, -0.7, 0.31], objective_grad=grad)
-    options = {"attacks": (operator,), "attack_skips_max": skips, "restarts": False}
+    options = {"attacks": (operator,), "attack_skips_max": skips, "restarts": False, "searches": ()}
     iterations = steps_by_iteration(Solver(problem, options, budget=400, seed=3))
     run = 0
     for asked in iterations[:-1]:  # the last one may be cut short by the budget

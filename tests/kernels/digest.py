@@ -12,7 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from dfoattack.kernels import barrier, cone, covering, directions, hypervolume, linear, mesh, wrapping
+from dfoattack.kernels import (
+    barrier,
+    cone,
+    covering,
+    directions,
+    hypervolume,
+    interpolation,
+    linear,
+    mesh,
+    trust_region,
+    wrapping,
+)
 
 SIZES = (1, 2, 3, 7, 13)
 
@@ -138,6 +149,51 @@ def _barrier(call: Record, rng: np.random.Generator, p: int) -> None:
     call(linear.longest_step, X[0], X[1] - X[0], A, A @ X[2] + 1.0, -huge, huge)
 
 
+def _interpolation(call: Record, rng: np.random.Generator, n: int) -> None:
+    S = np.vstack([np.zeros(n), np.eye(n), -np.eye(n)]) + 0.1 * rng.standard_normal((2 * n + 1, n))
+    p = 2 * n + 1
+    inverse = np.linalg.inv(_system(S))
+    c, g, H = rng.standard_normal(2), rng.standard_normal((2, n)), rng.standard_normal((2, n, n))
+    for t in range(p):
+        w, Hw, sigma = np.empty(p + 1 + n), np.empty(p + 1 + n), np.empty(p)
+        s = rng.uniform(-1.0, 1.0, n)
+        call(interpolation.system_row, S, s, w)
+        beta = call(interpolation.replacement_weights, inverse, w, float(s @ s), p, Hw, sigma)
+        call(interpolation.append_inverse, inverse, Hw, beta, p, np.empty((p + 2 + n, p + 2 + n)))
+        if abs(sigma[t]) > 1e-3:
+            call(interpolation.replace_inverse, inverse, Hw, beta, t)
+            S[t] = s
+        call(interpolation.update_models, np.ascontiguousarray(inverse[:, t]), rng.standard_normal(2), S, c, g, H)
+        call(interpolation.model_values, c, g, H, s, np.empty(2))
+
+
+def _system(S: np.ndarray) -> np.ndarray:
+    p, n = S.shape
+    W = np.zeros((p + 1 + n, p + 1 + n))
+    W[:p, :p], W[:p, p], W[p, :p], W[:p, p + 1 :], W[p + 1 :, :p] = 0.5 * (S @ S.T) ** 2, 1.0, 1.0, S, S.T
+    return W
+
+
+def _trust_region(call: Record, rng: np.random.Generator, n: int) -> None:
+    for radius in (1e-6, 0.5, 1.0, 1e3):
+        H = rng.standard_normal((3, n, n))
+        H = H + H.swapaxes(1, 2)
+        g, c = rng.standard_normal((3, n)), np.array([0.0, -0.1, 0.05])
+        lower, upper = -radius * rng.choice([0.0, 0.3, np.inf], n), radius * rng.choice([0.1, 0.6, np.inf], n)
+        d = np.empty(n)
+        call(trust_region.trust_step, g[0], H[0], np.zeros(n), lower, upper, radius, d)
+        call(trust_region._local_step, g[1], H[1], d, lower, upper, radius, 0.1 * radius, np.empty(n))
+        d = rng.standard_normal(n)
+        free = np.arange(n) % 3 != 1
+        call(trust_region._along_arcs, H[0], g[0].copy(), free, d - 0.1, d + 0.7, d, np.zeros(n), np.zeros(n))
+        equality, multipliers = np.array([False, False, n % 2 == 0]), np.array([0.0, 0.5, 0.1])
+        call(
+            trust_region.augmented,
+            c, g, H, equality, multipliers, 10.0, d, np.empty(3), np.empty(n), np.empty((n, n)),
+        )  # fmt: skip
+        call(trust_region.constrained_step, c, g, H, equality, lower, upper, radius, multipliers, np.empty(n))
+
+
 def _hypervolume(call: Record, rng: np.random.Generator, q: int) -> None:
     F = np.round(rng.random((17, q)), 1)
     call(hypervolume.nondominated, F, np.zeros(17, dtype=bool))
@@ -163,6 +219,9 @@ def digest() -> dict[str, str]:
         _covering(call, rng, n)
         _wrapping(call, rng, n)
         _barrier(call, rng, n)
+        _interpolation(call, rng, n)
+        _trust_region(call, rng, n)
+
     for q in (2, 3, 4):
         _hypervolume(call, rng, q)
     return {name: record.hexdigest() for name, record in sorted(call.hashes.items())}

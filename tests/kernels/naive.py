@@ -7,7 +7,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from scipy.optimize import linprog, nnls
+from scipy.optimize import linprog, minimize, nnls
 
 # ---------------------------------------------------------------------------------------------------------- directions
 
@@ -311,6 +311,163 @@ def shrink_h_max(H, F, start, stop, h_old):
     return max([H[i] for i in range(start, stop) if np.isfinite(F[i]) and 0 < H[i] < h_old], default=h_old)
 
 
+# ------------------------------------------------------------------------------------------------------- interpolation
+
+
+def system_row(S, s):
+    return np.array([0.5 * float(point @ s) ** 2 for point in S] + [1.0, *s])
+
+
+def system(S):
+    """The whole matrix W of the points S (p, n)."""
+    p, n = S.shape
+    W = np.zeros((p + 1 + n, p + 1 + n))
+    for i, s in enumerate(S):
+        W[i] = W[:, i] = system_row(S, s)[: p + 1 + n]
+    W[p:, p:] = 0.0
+    return W
+
+
+def replacement_weights(inverse, w, squared, p):
+    Hw = inverse @ w
+    beta = 0.5 * squared**2 - w @ Hw
+    return Hw, np.array([inverse[t, t] * beta + Hw[t] ** 2 for t in range(p)]), beta
+
+
+def replace_inverse(inverse, Hw, beta, t):
+    """W is recovered, its row and column t are exchanged, and it is inverted anew."""
+    W = np.linalg.inv(inverse)
+    w = W @ Hw
+    W[t, :] = W[:, t] = w
+    W[t, t] = beta + w @ Hw
+    return np.linalg.inv(W)
+
+
+def append_inverse(inverse, Hw, beta, p):
+    W = np.linalg.inv(inverse)
+    w = W @ Hw
+    W = np.insert(np.insert(W, p, w, axis=0), p, np.insert(w, p, beta + w @ Hw), axis=1)
+    return np.linalg.inv(W)
+
+
+def model_values(c, g, H, s):
+    return np.array([c[k] + g[k] @ s + 0.5 * s @ H[k] @ s for k in range(len(c))])
+
+
+def update_models(column, residual, S, c, g, H):
+    p = len(S)
+    lagrange = sum(weight * np.outer(s, s) for weight, s in zip(column[:p], S, strict=True))
+    models = [(c[k] + r * column[p], g[k] + r * column[p + 1 :], H[k] + r * lagrange) for k, r in enumerate(residual)]
+    return tuple(np.array(part) for part in zip(*models, strict=True))
+
+
+# -------------------------------------------------------------------------------------------------------- trust region
+
+
+def _best_of(fun, jac, constraints, lower, upper, radius, begin, tries=12):
+    """Least value that SLSQP finds in ball and box from many starts, with its point; only admissible points count."""
+    rng, n = np.random.default_rng(3), len(lower)
+    ball = {"type": "ineq", "fun": lambda d: radius**2 - d @ d, "jac": lambda d: -2.0 * d}
+    low, high = np.maximum(lower, -radius), np.minimum(upper, radius)
+    found = []
+    for start in [begin, *(rng.uniform(-1.0, 1.0, (tries, n)) * radius)]:
+        answer = minimize(
+            fun,
+            np.clip(start, low, high),
+            jac=jac,
+            bounds=list(zip(low, high, strict=True)),
+            constraints=[ball, *constraints],
+            method="SLSQP",
+            options={"maxiter": 300, "ftol": 1e-14},
+        )
+        x = np.clip(answer.x, low, high)
+        x = x * min(1.0, radius / max(float(np.linalg.norm(x)), 1e-300))
+        x = np.clip(x, low, high)
+        if np.isfinite(x).all() and all(np.min(c["fun"](x)) >= -1e-7 for c in constraints):
+            found.append((float(fun(x)), x))
+    return min(found, key=lambda pair: pair[0], default=(math.inf, begin))
+
+
+def trust_step(g, H, start, lower, upper, radius, tries=12):
+    """The decrease of the quadratic from `start`, by SLSQP from many starts."""
+
+    def change(d):
+        return g @ (d - start) + 0.5 * (d - start) @ H @ (d - start)
+
+    value, d = _best_of(change, lambda d: g + H @ (d - start), [], lower, upper, radius, start, tries)
+    return max(-value, 0.0), d
+
+
+def _along_arcs(H, grad, free, lower, upper, d, rotations):
+    """The same arcs with whole vectors; the quadratic is evaluated as it is."""
+    d, grad, total = d.copy(), grad.copy(), 0.0
+    for _ in range(len(d)):
+        z, q = d[free], grad[free]
+        rest = (z @ z) * (q @ q) - (z @ q) ** 2
+        if z @ z <= 0.0 or not rest > 1e-8 * (z @ z) * (q @ q):
+            break
+        s = np.zeros(len(d))
+        s[free] = ((z @ q) * z - (z @ z) * q) / math.sqrt(rest)
+        widest, best, move = 0.5 * math.pi, 0.0, None
+        for _ in range(6):
+            for k in range(1, rotations + 1):
+                angle = widest * k / rotations
+                delta = np.where(free, (math.cos(angle) - 1.0) * d + math.sin(angle) * s, 0.0)
+                if ((d + delta < lower) | (d + delta > upper))[free].any():
+                    break
+                change = grad @ delta + 0.5 * delta @ H @ delta
+                if change < best:
+                    best, move = change, delta
+            if move is not None:
+                break
+            widest *= 0.2
+        if move is None:
+            break
+        d, grad, total = np.clip(d + move, lower, upper), grad + H @ move, total - best
+        if -best < 0.01 * total:
+            break
+    return total, d
+
+
+def augmented(c, g, H, equality, multipliers, penalty, s):
+    values = model_values(c, g, H, s)
+    slopes = np.array([g[k] + H[k] @ s for k in range(len(c))])
+    total, gradient, hessian = values[0], slopes[0].copy(), H[0].copy()
+    for k in range(1, len(c)):
+        force = multipliers[k] + penalty * values[k]
+        if equality[k] or force > 0.0:
+            total += multipliers[k] * values[k] + 0.5 * penalty * values[k] ** 2
+            gradient += force * slopes[k]
+            hessian += force * H[k] + penalty * np.outer(slopes[k], slopes[k])
+        else:
+            total -= 0.5 * multipliers[k] ** 2 / penalty
+    return values, gradient, hessian, total
+
+
+def constrained_step(c, g, H, equality, lower, upper, radius, tries=12):
+    """Least value of model 0 by SLSQP from many starts (inf where none is feasible), and the point."""
+
+    def constraint(k):
+        sign = 1.0 if equality[k] else -1.0
+        kind = "eq" if equality[k] else "ineq"
+        return {
+            "type": kind,
+            "fun": lambda s: sign * (c[k] + g[k] @ s + 0.5 * s @ H[k] @ s),
+            "jac": lambda s: sign * (g[k] + H[k] @ s),
+        }
+
+    def fun(s):
+        return c[0] + g[0] @ s + 0.5 * s @ H[0] @ s
+
+    rows = [constraint(k) for k in range(1, len(c))]
+    return _best_of(fun, lambda s: g[0] + H[0] @ s, rows, lower, upper, radius, np.zeros(len(lower)), tries)
+
+
+def _local_step(grad, B, s, lower, upper, radius, reach, tries=12):
+    low, high = np.maximum(lower, s - reach), np.minimum(upper, s + reach)
+    return trust_step(grad, B, s, low, high, radius, tries)
+
+
 # ------------------------------------------------------------------------------------------------------------ wrapping
 
 
@@ -383,6 +540,8 @@ def linear_inside(X, A, b, E, d, slack):
             and all(met(row, x, right) for row, right in zip(E, d, strict=True))
             for x in X
         ],
+        dtype=bool,
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- hypervolume

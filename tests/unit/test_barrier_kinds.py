@@ -249,6 +249,6 @@ def test_attacks_serve_equalities(attack: str, tol: float, gap: float) -> None:
         objective=lambda y: (y**2).sum(axis=1), objective_grad=lambda y: 2.0 * y,
         constraints=band, space=[(-2, 2)] * 2, x0=[-1.0, 0.5], sense="minimize",
     )  # fmt: skip
-    result = da.solve(problem, budget=200, options={"attacks": (attack,), "models": False})
+    result = da.solve(problem, budget=200, options={"attacks": (attack,), "searches": ()})
     assert result.feasible and result.fun < 0.75 + gap, "0.75 on the parabola"
     assert "attack" in result.records.step

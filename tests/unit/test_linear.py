@@ -179,7 +179,7 @@ def watched(log: list[np.ndarray], **more: Any) -> da.Problem:
     return problem(objective=value, **more)
 
 
-@pytest.mark.parametrize("options", [{}, {"models": False}, {"models": False, "poll": "2n", "covering_quota": 20}])
+@pytest.mark.parametrize("options", [{}, {"searches": ()}, {"searches": (), "poll": "2n", "covering_quota": 20}])
 @pytest.mark.parametrize("x0", [[-1.0, 0.0, 1.0], [3.0, 3.0, 3.0], None])
 def test_no_call_is_outside_and_the_vertex_is_found(options: Any, x0: Any) -> None:
     log: list[np.ndarray] = []
@@ -200,7 +200,7 @@ def best_of(known: da.Problem) -> float:
     return float(found.fun)
 
 
-@pytest.mark.parametrize("options", [{}, {"models": False}])
+@pytest.mark.parametrize("options", [{}, {"searches": ()}])
 def test_linear_equalities_are_kept(options: Any) -> None:
     log: list[np.ndarray] = []
     line = [da.Linear([1, 1, 1], 1.0), da.Linear([1, -2, 0], 0.25, 0.25, name="line")]
@@ -250,7 +250,7 @@ def test_continuous_variables_adapt_to_integers() -> None:
 def test_attacks_know_linear_constraints() -> None:
     log: list[np.ndarray] = []
     gradient = lambda y: 2.0 * (y - np.array([2.0, 1.0, -1.0]))  # noqa: E731
-    result = da.solve(watched(log, objective_grad=gradient), budget=60, options={"models": False})
+    result = da.solve(watched(log, objective_grad=gradient), budget=60, options={"searches": ()})
     assert result.fun == pytest.approx(best_of(problem()), abs=1e-6)
     X = np.array(log)
     assert (X.sum(axis=1) <= 1.0 + 1e-15).all() and (X[:, 0] - X[:, 1] <= 0.3 + 1e-15).all()

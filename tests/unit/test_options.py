@@ -12,7 +12,8 @@ import pytest
 
 from dfoattack.attacks import by_name
 from dfoattack.errors import OptionError
-from dfoattack.options import Options
+from dfoattack.options import SEARCHES, Options
+from dfoattack.transitions import searches_of
 
 WRONG: list[tuple[str, Any, str]] = [
     ("poll", "n", "'n+1' or '2n'"),
@@ -56,6 +57,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("frame_size_init", (1.0, -1.0), "positive and finite"),
     ("frame_size_init", math.inf, "positive and finite"),
     ("frame_size_init", "1", "positive and finite"),
+    ("searches", ("models",), f"a tuple of different names among {SEARCHES}"),
+    ("searches", ("model", "model"), f"a tuple of different names among {SEARCHES}"),
+    ("searches", ("model", 3), f"a tuple of different names among {SEARCHES}"),
+    ("searches", None, f"a tuple of different names among {SEARCHES}"),
+    ("searches", True, f"a tuple of different names among {SEARCHES}"),
 ]
 
 
@@ -93,6 +99,16 @@ def test_sequences_become_tuples() -> None:
     assert hash(options) == hash(Options.make({"attacks": ("sign",), "frame_size_init": (1.0, 2.0)}))
 
 
+def test_searches_by_name() -> None:
+    assert Options.make({"searches": "model"}).searches == ("model",)
+    assert Options.make({"searches": ["vns", "cma"]}).searches == ("vns", "cma")
+    assert Options.make({"searches": ()}).searches == ()
+    for name in SEARCHES:
+        assert [search.name for search in searches_of(Options.make({"searches": name}))] == [name]
+    with pytest.raises(OptionError, match="Unknown option `models`"):
+        Options.make({"models": True})
+
+
 def test_options_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Options().poll = "2n"  # type: ignore[misc]
@@ -107,6 +123,8 @@ def test_options_are_frozen() -> None:
         {"frame_size_min": np.float64(1e-7)},
         {"noise": "auto"},
         {"noise": 0.25},
+        {"searches": ("model", "vns")},
+        {"searches": ()},
     ],
 )
 def test_options_survive_json(given: dict[str, Any]) -> None:

@@ -171,7 +171,7 @@ def hole(y: np.ndarray) -> np.ndarray:
 )
 def test_strange_runs_have_a_figure_too(problem: da.Problem, word: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    result = da.solve(problem, budget=15)
+    result = da.solve(problem, budget=15, options={"searches": ()})
     assert any(word in text for text in texts(plots.draw(result, problem)))
     plots.save(tmp_path / "run.png", result, problem)
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
