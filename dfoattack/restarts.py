@@ -15,6 +15,7 @@ import numpy as np
 from dfoattack import starts
 from dfoattack._typing import FloatArray
 from dfoattack.state import Setup, SolverState
+from dfoattack.steps.cma import CMA
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
 WEIGHTS = {POPULATION: 1.0, FAR: 1.0, SHAKE: 1.0}
@@ -38,7 +39,8 @@ def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> 
     for run in state.runs:
         if run.kind in spent:
             spent[run.kind] += run.end - run.start
-    kinds = [kind for kind in WEIGHTS if kind != POPULATION or "cma" in setup.options.searches]
+    population = "cma" in setup.options.searches and CMA.usable(setup)
+    kinds = [kind for kind in WEIGHTS if kind != POPULATION or population]
     kind = min(kinds, key=lambda name: spent[name] / WEIGHTS[name])
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
     if kind == SHAKE:
