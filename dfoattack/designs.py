@@ -10,14 +10,13 @@ import numpy as np
 from scipy.stats import qmc
 
 from dfoattack._typing import FloatArray
-from dfoattack.kernels import mesh
 from dfoattack.state import Setup
 
 __all__ = ["latin_hypercube", "sobol"]
 
 
 def sobol(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
-    """k scrambled Sobol points in the box, on the lattice, (k, n).
+    """k scrambled Sobol points in the box, on the lattice, every level of a categorical variable equally often, (k, n).
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ def sobol(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | N
 
 
 def latin_hypercube(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
-    """k points in the box, on the lattice, one in each of k equal slices of every bounded variable, (k, n).
+    """k points in the box, on the lattice, one in each of k equal slices of every bounded variable (also of its levels), (k, n).
 
     Parameters
     ----------
@@ -62,6 +61,6 @@ def _placed(setup: Setup, rng: np.random.Generator, unit: FloatArray, around: Fl
     width = np.maximum(1.0, 0.1 * np.abs(centre))
     X = centre + width * rng.standard_normal(unit.shape)
     X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
-    out = np.empty_like(X)
-    mesh.snap(X, setup.lower, setup.upper, setup.granularity, setup.inverse, out)
-    return out
+    levels = setup.geometry.categorical
+    X[:, levels] = np.floor(unit[:, levels] * (setup.upper + 1.0)[levels])
+    return setup.geometry.snapped(X)

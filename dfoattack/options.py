@@ -39,6 +39,12 @@ class Options:
         True,
         "fill blocks with points of several steps; False: `block_size` only cuts what one step proposes into calls",
     )
+    start_design: str = _option(
+        "sobol", "design of start points and of restarts' candidates: 'sobol' (scrambled) or 'lhs' (Latin hypercube)"
+    )
+    n_init: int | None = _option(
+        None, "points at the beginning, x0 among them; None: x0 alone, or about n + 1 where there is none"
+    )
     frame_size_init: float | tuple[float, ...] | None = _option(
         None, "first frame size, user units, one value or one a variable; None: a tenth of the range"
     )
@@ -170,6 +176,9 @@ def _check(o: Options) -> None:
         real(name, f"an integer >= {low}", isinstance(value, int) and not isinstance(value, bool) and value >= low)
 
     real("poll", "'n+1' or '2n'", o.poll in ("n+1", "2n"))
+    real("start_design", "'sobol' or 'lhs'", o.start_design in ("sobol", "lhs"))
+    if o.n_init is not None:
+        whole("n_init", 1)
     real("searches", f"a tuple of different names among {SEARCHES}", _are_names(o.searches, SEARCHES))
     operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
     real("attacks", "a tuple of names or operators (empty: no attacks)", operators)

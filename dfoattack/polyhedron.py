@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from dfoattack._typing import BoolArray, FloatArray
+from dfoattack._validation import shown
 from dfoattack.errors import ProblemError
 from dfoattack.kernels import cone, linear
 from dfoattack.linear import Linear
@@ -58,12 +59,14 @@ class Polyhedron:
 
         Raises
         ------
-        ProblemError    no point satisfies everything, an equality holds no continuous variable, equalities depend on each other
+        ProblemError    a row holds a periodic or categorical variable, no point satisfies everything, an equality holds no continuous
+                        variable, equalities depend on each other
         """
         rows: list[tuple[FloatArray, float]] = []
         equal: list[tuple[FloatArray, float]] = []
         fixed = np.where(space.fixed_mask, space.fixed_values, 0.0)
         for entry in linears:
+            _check_kinds(entry, space)
             offset = entry.A @ fixed
             free = np.ascontiguousarray(entry.A[:, space.free])
             for j, equality in enumerate(entry.equality.tolist()):
@@ -287,6 +290,17 @@ class Polyhedron:
         if found.x is None:
             return -1.0
         return 1.0 if found.x[-1] > _INTERIOR * max(1.0, float(np.abs(found.x[:-1]).max(initial=0.0))) else 0.0
+
+
+def _check_kinds(entry: Linear, space: Box) -> None:
+    """Where a variable wraps, or is a label, a half space of its values means nothing."""
+    for i in np.flatnonzero(np.any(entry.A != 0.0, axis=0)).tolist():
+        kind = "categorical" if i in space.categories else "periodic" if space.period[i] > 0.0 else ""
+        if kind:
+            raise ProblemError(
+                f"`A` of linear constraint `{entry.name}` must be 0 in column {i}, for variable `{space.names[i]}` is {kind}, "
+                f"got {shown(entry.A[:, i].tolist())}. State it as a `Constraint`."
+            )
 
 
 def _null_space(M: FloatArray) -> FloatArray:

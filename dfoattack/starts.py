@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import qmc
 
+from dfoattack import designs
 from dfoattack._typing import FloatArray
 from dfoattack.cache import History
 from dfoattack.errors import ProblemError
@@ -16,34 +16,26 @@ from dfoattack.mesh import first_frame
 from dfoattack.state import Setup
 from dfoattack.steps import admissible
 
+DESIGNS = {"sobol": designs.sobol, "lhs": designs.latin_hypercube}
 RESTART_CANDIDATES = 16
 PROJECTED_MOST = 16  # points of a design that are moved onto known linear constraints; others outside are left out
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 
 def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
-    """k scrambled Sobol points in the box, on the lattice, (k, n); fewer where known linear constraints exclude them.
-
-    Variables without two finite bounds are drawn from a normal distribution round `around` (n,) with a width of one unit or a
-    tenth of |around|, whichever is larger, and clipped to the bound they have.
-    """
-    n = setup.n
-    seed = int(rng.integers(2**63))
-    size = 1 << max(0, int(k - 1).bit_length())
-    unit = qmc.Sobol(n, seed=seed).random(size)[:k] if n else np.empty((k, 0))
-    finite = np.isfinite(setup.lower) & np.isfinite(setup.upper)
-    centre = np.zeros(n) if around is None else around
-    width = np.maximum(1.0, 0.1 * np.abs(centre))
-    X = centre + width * rng.standard_normal((k, n))
-    X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
-    levels = setup.geometry.categorical
-    X[:, levels] = np.floor(unit[:, levels] * (setup.upper + 1.0)[levels])  # every level equally often
-    return admissible.points(setup, setup.geometry.snapped(X), PROJECTED_MOST)
+    """k points of the design that the option `start_design` names, (k, n); fewer where known linear constraints exclude them."""
+    drawn = DESIGNS[setup.options.start_design](setup, rng, k, around)
+    return admissible.points(setup, drawn, PROJECTED_MOST)
 
 
 def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
-    """Start design where no start point is given: the middle of the box and about n + 1 Sobol points, a tenth of the budget at most."""
-    count = int(min(setup.n + 1, max(1.0, setup.budget / 10.0)))
+    """Start design where no start point is given: the middle of the box and `n_init` - 1 points of the design.
+
+    Without the option n_init about n + 1 points, a tenth of the budget at most.
+    """
+    count = setup.options.n_init
+    if count is None:
+        count = int(min(setup.n + 1, max(1.0, setup.budget / 10.0)))
     finite = np.isfinite(setup.lower) & np.isfinite(setup.upper)
     middle = np.clip(0.0, setup.lower, setup.upper)
     middle[finite] = 0.5 * (setup.lower[finite] + setup.upper[finite])
@@ -85,8 +77,17 @@ def _in_ball(rng: np.random.Generator, k: int, n: int) -> FloatArray:
     return D
 
 
+def first_points(setup: Setup, rng: np.random.Generator) -> FloatArray:
+    """What a run evaluates first, (k, n): the user's start points and, up to `n_init` points in all, a design; see `first_design`."""
+    given = setup.starts
+    if not given.shape[0]:
+        return first_design(setup, rng)
+    more = (setup.options.n_init or 0) - given.shape[0]
+    return np.vstack([given, design(setup, rng, more, given[0])]) if more > 0 else given
+
+
 def restart_point(setup: Setup, rng: np.random.Generator, history: History, scale: FloatArray) -> FloatArray:
-    """Of many Sobol points the one farthest from all evaluated points, in the metric of `scale`, (1, n).
+    """Of many points of a design the one farthest from all evaluated points, in the metric of `scale`, (1, n).
 
     On a lattice all of them may be known already: then any point that is not, found by enumeration; (0, n) if there is none or
     the lattice is too large to tell.

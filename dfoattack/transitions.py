@@ -163,7 +163,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
 def initial_state(setup: Setup, seed: int) -> SolverState:
     """The state before the first ask."""
     rng = RngState.from_seed(seed).generator()
-    queue = setup.starts if setup.starts.shape[0] else starts.first_design(setup, rng)
+    queue = starts.first_points(setup, rng)
     return SolverState(
         rng=RngState.of(rng),
         history=History.empty(setup.n),

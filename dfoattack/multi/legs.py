@@ -14,16 +14,20 @@ import numpy as np
 from dfoattack import transitions
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
+from dfoattack.barrier import poll_centres, with_points
 from dfoattack.geometry import Geometry
-from dfoattack.multi.archive import ranges, values
+from dfoattack.multi.archive import front_values, ranges, rows_of, values
 from dfoattack.multi.state import Leg, MultiSetup, MultiState, constraint_part
 from dfoattack.multi.steps import SINGLE
 from dfoattack.options import Options
-from dfoattack.state import Setup
+from dfoattack.state import Setup, SolverState
 from dfoattack.trials import OK, Counters, Evaluations, Trials
 
+LEG_SEARCHES = ("model", "nelder-mead")
 OTHERS = 1e-2  # weight of the other objectives in a leg, in ranges
-FRAME_END = 1e-3  # a leg ends with this frame size, in units of the first: the front does the rest
+FRAME_END = (
+    1e-2  # a leg ends with this frame size or resolution of its models, in units of the first: the front does the rest
+)
 FEASIBLE_SHARE = 0.5  # of the budget that the first leg may use to find a feasible point
 
 
@@ -33,7 +37,8 @@ def schedule(options: Options, geometry: Geometry) -> transitions.Schedule:
 
 
 def _options(options: Options) -> Options:
-    return replace(options, attacks=())  # no gradients here
+    # No gradients here, and no budget for populations.
+    return replace(options, attacks=(), searches=tuple(name for name in options.searches if name in LEG_SEARCHES))
 
 
 def _setup(setup: MultiSetup, budget: float, starts: FloatArray) -> Setup:
@@ -47,20 +52,56 @@ def begun(
     j, q, history = state.legs, setup.q, state.history
     usable = np.flatnonzero(history.status == OK)
     span = ranges(values(history, usable, q)) if usable.size else np.ones(q)
-    weights = OTHERS / span
-    weights[j] = 1.0 / span[j]
-    fixed = _setup(setup, setup.leg_budget, history.X.copy())
+    weights = _weights(span, j)
+    # The start points come last, so that a leg can begin at the best of them.
+    order = np.argsort(history.step == 0, kind="stable")
+    fixed = _setup(setup, setup.leg_budget, history.X[order])
     first, trials = transitions.ask(fixed, inner, transitions.initial_state(fixed, seed), None, vessel)
     width = 0 if history.p is None else history.p
+    C = history.C[order] if width else np.empty((history.size, 0))
     known = Evaluations(
         trials.X,
-        _weighted(history.f, history.C, weights, q) if width else np.full(history.size, np.inf),
-        constraint_part(history.C, q) if width else np.empty((history.size, 0)),
-        history.status.copy(),
+        _weighted(history.f[order], C, weights, q) if width else np.full(history.size, np.inf),
+        constraint_part(C, q) if width else C,
+        history.status[order],
         Counters(),
     )
     first = transitions.tell(fixed, inner, first, known, _columns(state))
+    ends = [_end(state, q, _weights(span, i)) for i in range(j)]
+    first = _away(fixed, first, history.X[[row for row in ends if row >= 0]], int(np.count_nonzero(history.step)))
     return evolve(state, legs=j + 1, leg=Leg(weights, setup.leg_budget, first))
+
+
+def _weights(span: FloatArray, j: int) -> FloatArray:
+    weights = OTHERS / span
+    weights[j] = 1.0 / span[j]
+    return weights
+
+
+def _end(state: MultiState, q: int, weights: FloatArray) -> int:
+    """History row of the best member of the front for the leg of these weights, -1 if there is no member."""
+    if not state.archive.feas:
+        return -1
+    return int(rows_of(state.archive.feas)[np.argmin(front_values(state.history, state.archive, q) @ weights)])
+
+
+def _away(fixed: Setup, inner: SolverState, ends: FloatArray, start: int) -> SolverState:
+    """The leg moved to the best of its start points, rows `start`.., where it would begin beside the end of an earlier leg (k, n).
+
+    The best value of one objective is often a stationary point of the others, and more often than not their worst.
+    """
+    barrier, mesh, geometry = inner.barrier, inner.mesh, fixed.geometry
+    if mesh is None or inner.centre < 0:
+        return inner
+    x = inner.history.X[inner.centre]
+    if not any(np.all(np.abs(geometry.displacement(end, x)) <= mesh.scale) for end in ends):
+        return inner
+    barrier = with_points(barrier.restarted(start, fixed.options.h_max_init), inner.history, start)
+    row, _ = poll_centres(barrier, inner.history, fixed.options.infeasible_margin)
+    if row < 0:
+        return inner
+    mesh = transitions.first_mesh(fixed, inner.history.X[row].copy(), mesh.scale)
+    return evolve(inner, barrier=barrier, mesh=mesh, inf_before=barrier.inf)
 
 
 def asked(
@@ -81,10 +122,10 @@ def _ended(leg: Leg, budget: float) -> bool:
     inner = leg.inner
     if inner.stop is not None or inner.runs or inner.counters.nfev >= budget:
         return True
-    mesh = inner.mesh
-    return (
-        mesh is not None and bool(np.any(mesh.granularity == 0.0)) and mesh.size <= FRAME_END and inner.best_feas >= 0
-    )
+    mesh, model = inner.mesh, inner.searches.model
+    if mesh is None or not np.any(mesh.granularity == 0.0) or inner.best_feas < inner.barrier.start:
+        return False
+    return mesh.size <= FRAME_END or (model is not None and model.resolution <= FRAME_END)
 
 
 def told(setup: MultiSetup, inner: transitions.Schedule, state: MultiState, leg: Leg, evaluations: Evaluations) -> Leg:

@@ -83,8 +83,11 @@ def initial_state(setup: MultiSetup, seed: int) -> MultiState:
     """The state before the first ask: the user's start points and a small design are waiting."""
     rng = RngState.from_seed(seed).generator()
     base = setup.base
-    queue = starts.first_design(base, rng) if base.n else np.empty((1, 0))
-    queue = np.vstack([base.starts, queue[1:]]) if base.starts.shape[0] else queue
+    if base.options.n_init is not None:
+        queue = starts.first_points(base, rng)
+    else:
+        queue = starts.first_design(base, rng) if base.n else np.empty((1, 0))
+        queue = np.vstack([base.starts, queue[1:]]) if base.starts.shape[0] else queue
     return MultiState(
         rng=RngState.of(rng),
         history=History.empty(setup.n),

@@ -41,17 +41,12 @@ class CmaMemo:
     X: FloatArray
 
 
-def applies(setup: Setup) -> bool:
-    """Whether there is a population search: not too many variables, and a distance between the values of each."""
-    return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels
-
-
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
     The first run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a
     doubled population or with a small one and a small step, whichever has spent less so far. Draws lam * n normals a turn, and n + 2
-    uniform numbers more where a run begins away from the incumbent.
+    uniform numbers more where a run begins away from the incumbent. Periodic variables wrap, others are folded into the box.
 
     Parameters
     ----------
@@ -66,8 +61,14 @@ class CMA(Search):
     def __init__(self, sigma: float = 1.0, wide: float = 2.0, population: float = 1.0, restarts: bool = True) -> None:
         self.sigma, self.wide, self.population, self.restarts = sigma, wide, population, restarts
 
+    @staticmethod
+    def usable(setup: Setup) -> bool:
+        """Whether the search can work on a problem at all: no levels, which have no distribution; no known linear constraints, which
+        would move its samples."""
+        return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels and setup.polyhedron is None
+
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if not applies(setup) or state.mesh is None or state.centre < 0:
+        if not self.usable(setup) or state.mesh is None or state.centre < 0:
             return False
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row
@@ -152,7 +153,7 @@ class CMA(Search):
     def _injected(state: SolverState, run: CmaState, Y: FloatArray, fold: Fold) -> FloatArray:
         """Ranked steps with the incumbent, which another step has found, in front of them; its step is no longer than usual."""
         n = Y.shape[1]
-        y = (fold.preimage(state.history.X[state.centre]) - run.mean) / (run.sigma * run.scale * run.stretch)
+        y = fold.step(run.mean, fold.preimage(state.history.X[state.centre])) / (run.sigma * run.scale * run.stretch)
         length = float(np.linalg.norm(_cma.white(run, y)))
         longest = math.sqrt(n) + 2.0 * n / (n + 2.0)
         if not math.isfinite(length) or (run.restarts.regime != FIRST and length > NEAR * longest):

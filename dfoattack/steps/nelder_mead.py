@@ -15,6 +15,7 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
 from dfoattack.cache import History
+from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
 from dfoattack.search_states import NelderMeadState
 from dfoattack.state import Setup, SolverState
@@ -44,13 +45,16 @@ class NelderMeadMemo:
 class NelderMead(Search):
     """One point of a Nelder-Mead run a turn; the run wants all the turns until it ends.
 
-    Draws nothing.
+    The simplex is seen from its best vertex, so that it may lie across the seam of a periodic variable. No turn makes sense with levels,
+    which have no reflections, or with known linear constraints, which would move its points. Draws nothing.
     """
 
     name = "nelder-mead"
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
         n, history = setup.n, state.history
+        if setup.geometry.has_levels or setup.polyhedron is not None:
+            return False
         if not 1 <= n <= VARIABLES_MAX or state.mesh is None or state.centre < 0 or state.floored:
             return False
         run = state.searches.nelder_mead
@@ -68,15 +72,15 @@ class NelderMead(Search):
             return Proposal.nothing(n)
         run = state.searches.nelder_mead
         if run is None or not run.active or self._overtaken(state, run):
-            run = NelderMeadState(simplex(history, state.centre, mesh))
+            run = NelderMeadState(simplex(history, setup.geometry, state.centre, mesh))
         for _ in range(KNOWN_MAX):
             if (
                 not run.active
                 or run.spent >= POINTS_A_VARIABLE * n
-                or _collapsed(history.X[run.rows], mesh, setup.options.frame_size_min)
+                or _collapsed(_seen(setup.geometry, history.X[run.rows]), mesh, setup.options.frame_size_min)
             ):
                 break
-            x = _point(setup, history.X[run.rows], run.move)
+            x = _point(setup, _seen(setup.geometry, history.X[run.rows]), run.move)
             row = history.find(x)
             if row < 0:
                 return Proposal.around(x[None, :], history.X[state.centre], False, memo=NelderMeadMemo(run, x))
@@ -101,14 +105,19 @@ class NelderMead(Search):
         return evolve(state, searches=evolve(state.searches, nelder_mead=run))
 
 
-def simplex(history: History, centre: int, mesh: Mesh) -> IntArray:
+def _seen(geometry: Geometry, X: FloatArray) -> FloatArray:
+    """The vertices X (k, n) as seen from the first one: the nearest image where periodic."""
+    return geometry.images(X[0], X) if geometry.wraps and X.shape[0] else X
+
+
+def simplex(history: History, geometry: Geometry, centre: int, mesh: Mesh) -> IntArray:
     """History rows of n + 1 affinely independent points near the incumbent, from the best to the worst; empty if there are not enough.
 
     The best point comes first; then, in the order of their quality, those whose edge from it is not nearly in the span of the edges
     before it (Gram-Schmidt in units of the frame).
     """
     n, x = history.n, history.X[centre]
-    D = (history.X - x) / mesh.frame_size
+    D = geometry.displacement(x, history.X) / mesh.frame_size
     rows = np.flatnonzero(np.abs(D).max(axis=1) <= REACH)
     rows = rows[order(history, rows)][: CANDIDATES_A_VARIABLE * n]
     rows = rows[history.status[rows] == 0]

@@ -37,7 +37,7 @@ class SubspaceMemo:
 class Subspace(Search):
     """Poll x +- step * scale * p_j along p orthonormal random directions; each pair begins with the side of the last success.
 
-    Draws n * p normals a turn.
+    Levels are held. Draws n * p normals a turn, n without the categorical variables.
 
     Parameters
     ----------
@@ -51,7 +51,12 @@ class Subspace(Search):
         self.dimension, self.minimum = dimension, minimum
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        return setup.n >= self.minimum and state.mesh is not None and state.centre >= 0 and not state.floored
+        return (
+            setup.geometry.moving.shape[0] >= self.minimum
+            and state.mesh is not None
+            and state.centre >= 0
+            and not state.floored
+        )
 
     def continues(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
         return outcome.improved
@@ -63,8 +68,11 @@ class Subspace(Search):
         own = state.searches.subspace
         own = SubspaceState(float(np.sqrt(n))) if own is None else own
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+        moving = setup.geometry.moving
+        draws = np.zeros((n, min(self.dimension, moving.shape[0])))
+        draws[moving] = rng.standard_normal((moving.shape[0], draws.shape[1]))
         with single_thread():
-            Q, _ = np.linalg.qr(rng.standard_normal((n, min(self.dimension, n))))
+            Q, _ = np.linalg.qr(draws)
         P = np.ascontiguousarray(Q.T)
         if own.last is not None:
             P[own.last @ Q < 0.0] *= -1.0

@@ -39,14 +39,21 @@ class VnsMemo:
 class VNS(Search):
     """One point of a descent a turn; the descent wants all the turns until it ends, at the latest when it has passed the incumbent.
 
-    Shakes are x + xi * scale * d with |d|_inf = 1 and xi = 1, 2, ...; xi falls back to 1 on a new incumbent. Draws n normals for a
-    shake and n normals for every set of directions.
+    Shakes are x + xi * scale * d with |d|_inf = 1 and xi = 1, 2, ...; xi falls back to 1 on a new incumbent. Levels are
+    held. No turn makes sense with known linear constraints, which would move its points. Draws n normals for a shake and n normals for
+    every set of directions.
     """
 
     name = "vns"
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if setup.n < 1 or state.mesh is None or state.centre < 0 or state.barrier.phase == 1:
+        if (
+            setup.polyhedron is not None
+            or not setup.geometry.moving.shape[0]
+            or state.mesh is None
+            or state.centre < 0
+            or state.barrier.phase == 1
+        ):
             return False
         run = state.searches.vns
         return stuck(state) or (run is not None and run.active and run.around == state.centre)
@@ -62,10 +69,10 @@ class VNS(Search):
         scale, run = mesh.scale, state.searches.vns
         if run is None or not run.active or run.around != centre:
             xi = run.xi if run is not None and run.around == centre else 1
-            d = rng.standard_normal(n)
+            d = np.where(setup.geometry.categorical, 0.0, rng.standard_normal(n))
             fold = Fold.of(setup, scale)
             start = fold.preimage(history.X[centre]) + xi * scale * (d / np.abs(d).max())
-            x = fold.points(start[None, :])[0]
+            x = setup.geometry.held(fold.points(start[None, :]), history.X[centre])[0]
             run = VnsState(xi, centre, history.find(x), FIRST_FRAME, _directions(n, rng))
             if run.base < 0:
                 return Proposal.around(x[None, :], history.X[centre], False, memo=VnsMemo(run, x))
@@ -78,7 +85,7 @@ class VNS(Search):
             row = history.find(x)
             if row < 0:
                 return Proposal.around(x[None, :], history.X[centre], False, memo=VnsMemo(run, x))
-            run = advanced(state, run, row)
+            run = advanced(setup, state, run, row)
         return Proposal.nothing(n, VnsMemo(_ended(run, centre), np.empty(0)))
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
@@ -89,7 +96,7 @@ class VNS(Search):
         if run.active:
             row = state.history.find(memo.x)
             run = evolve(run, spent=run.spent + 1)
-            run = evolve(run, frame=0.0) if row < 0 else advanced(state, run, row)
+            run = evolve(run, frame=0.0) if row < 0 else advanced(setup, state, run, row)
             if state.centre != run.around or not run.active or _over(setup, run):
                 run = _ended(run, state.centre)
         return evolve(state, searches=evolve(state.searches, vns=run))
@@ -110,7 +117,7 @@ def _candidate(setup: Setup, run: VnsState, x: FloatArray, scale: FloatArray) ->
     if run.along is not None:
         step = 2.0 * run.along
     else:
-        h = run.H[run.next // 2]
+        h = np.where(setup.geometry.categorical, 0.0, run.H[run.next // 2])
         step = (run.frame if run.next % 2 == 0 else -run.frame) * scale * (h / np.abs(h).max())
         # A granular variable moves by its lattice step at least where the direction has more than half of it in mind.
         step = np.where(
@@ -120,13 +127,14 @@ def _candidate(setup: Setup, run: VnsState, x: FloatArray, scale: FloatArray) ->
     return trial
 
 
-def advanced(state: SolverState, run: VnsState, row: int) -> VnsState:
+def advanced(setup: Setup, state: SolverState, run: VnsState, row: int) -> VnsState:
     """The descent after the point it asked for became history row `row`."""
     history = state.history
     if run.base < 0:
         return evolve(run, base=row)
     if row != run.base and better(history, row, run.base):
-        return evolve(run, base=row, along=history.X[row] - history.X[run.base], tried=0)
+        along = setup.geometry.displacement(history.X[run.base], history.X[row])
+        return evolve(run, base=row, along=along, tried=0)
     if run.along is not None:
         return evolve(run, along=None)
     return evolve(run, tried=run.tried + 1, next=(run.next + 1) % (2 * history.n))

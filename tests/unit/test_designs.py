@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import dfoattack as da
+from dfoattack import starts
 from dfoattack.designs import latin_hypercube, sobol
+from dfoattack.solver import Solver
 from dfoattack.state import Setup
 from dfoattack.steps.cma import CMA
 from tests.unit.searching import alone, sphere
@@ -58,3 +60,42 @@ def test_unbounded_variables_lie_around_the_given_point() -> None:
         X = design(setup, rng(), 400, np.array([500.0, 0.0]))
         assert abs(X[:, 0].mean() - 500.0) < 10.0 and 40.0 < X[:, 0].std() < 60.0
         assert 0.4 < X[:, 1].mean() < 0.6
+
+
+KINDS = da.Box([0.0, None, -1.0], [1.0, None, 1.0], periodic=[0], categorical={1: ("a", "b", "c")})
+
+
+@pytest.mark.parametrize("name", ["sobol", "lhs"])
+def test_levels_and_angles_are_drawn_evenly(name: str) -> None:
+    problem = da.Problem(objective=lambda y: y.sum(1), space=KINDS)
+    setup = Solver(problem, {"start_design": name}).setup
+    X = starts.design(setup, rng(), 48)
+    counts = np.bincount(X[:, 1].astype(int), minlength=3)
+    assert counts.sum() == 48 and counts.min() >= 14 and np.all(X[:, 0] < 1.0)
+
+
+def evaluated(options: dict[str, Any], budget: float = 30, **more: Any) -> np.ndarray:
+    solver = Solver(da.Problem(objective=lambda y: y.sum(1), space=[(-1, 3)] * 2, **more), options, budget=budget)
+    X = solver.ask().X
+    solver.tell(solver.evaluate())
+    assert solver.state.history.size == min(len(X), budget)
+    return X
+
+
+def test_start_design_by_options() -> None:
+    first = evaluated({"n_init": 9, "start_design": "lhs"})
+    assert first.shape == (9, 2) and first[0].tolist() == [1.0, 1.0]
+    slices = np.floor((first[1:] + 1.0) / 4.0 * 8.0)
+    assert (np.sort(slices, axis=0) == np.arange(8)[:, None]).all()
+    assert evaluated({"n_init": 9}).tolist() != first.tolist()
+    assert evaluated({}).shape == (3, 2) and evaluated({}, 500).shape == (3, 2)
+    given = evaluated({"n_init": 5}, x0=[0.5, 0.25])
+    assert given.shape == (5, 2) and given[0].tolist() == [0.5, 0.25]
+    assert evaluated({}, x0=[0.5, 0.25]).shape == (1, 2)
+    assert evaluated({"n_init": 2}, x0=[[0.5, 0.25], [0.0, 0.0], [1.0, 1.0]]).shape == (3, 2)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_init", 0), ("n_init", 2.5), ("start_design", "grid")])
+def test_bad_design_options(name: str, value: Any) -> None:
+    with pytest.raises(da.OptionError, match=f"`{name}` must be"):
+        da.Options(**{name: value})

@@ -303,3 +303,19 @@ def test_the_fingerprint_names_them_and_they_pickle() -> None:
     )
     again = pickle.loads(pickle.dumps(problem().linear))
     assert again[0].A.tolist() == [[1, 1, 1], [1, -1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("space", "word"),
+    [
+        (da.Box([0, 0], [1, 360], names=["load", "angle"], periodic=[1]), "variable `angle` is periodic"),
+        (da.Box([0, None], [1, None], names=["load", "metal"], categorical={1: ("a", "b")}), "`metal` is categorical"),
+    ],
+)
+def test_no_half_spaces_of_angles_and_labels(space: da.Box, word: str) -> None:
+    def make(A: list[float]) -> da.Problem:
+        return da.Problem(objective=lambda y: y[:, 0], space=space, linear=da.Linear(A, 1.0, name="share"))
+
+    with pytest.raises(da.ProblemError, match=f"linear constraint `share` must be 0 in column 1.*{word}"):
+        make([1.0, 0.5])
+    assert make([1.0, 0.0]).polyhedron is not None  # the other variables may be bound

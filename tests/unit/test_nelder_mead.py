@@ -50,10 +50,10 @@ def test_the_simplex_is_of_good_independent_near_points() -> None:
     solver = run(alone(NelderMead(), sphere, [(-5.0, 5.0)] * 2, X, options={"frame_size_init": 0.1}), 1)
     state = solver.state
     assert state.mesh is not None
-    rows = simplex(state.history, state.centre, state.mesh)
+    rows = simplex(state.history, solver.setup.geometry, state.centre, state.mesh)
     assert rows.tolist() == [0, 1, 3], "row 2 lies on the line of 0 and 1, rows 4 and 5 are too far"
     two = run(alone(NelderMead(), sphere, [(-5.0, 5.0)] * 2, X[:3], options={"frame_size_init": 0.1}), 1).state
-    assert two.mesh is not None and simplex(two.history, two.centre, two.mesh).shape == (0,)
+    assert two.mesh is not None and simplex(two.history, solver.setup.geometry, two.centre, two.mesh).shape == (0,)
 
 
 def test_failed_points_are_no_vertices() -> None:
@@ -61,9 +61,10 @@ def test_failed_points_are_no_vertices() -> None:
         return np.where(X[:, 0] > 2.0, np.nan, sphere(X))
 
     X = np.array([[1.0, 1.0], [2.5, 1.0], [1.0, 1.5], [1.5, 1.2]])
-    state = run(alone(NelderMead(), failing, [(-5.0, 5.0)] * 2, X), 1).state
+    solver = run(alone(NelderMead(), failing, [(-5.0, 5.0)] * 2, X), 1)
+    state = solver.state
     assert state.mesh is not None
-    assert simplex(state.history, state.centre, state.mesh).tolist() == [0, 2, 3]
+    assert simplex(state.history, solver.setup.geometry, state.centre, state.mesh).tolist() == [0, 2, 3]
 
 
 def test_the_moves_of_nelder_and_mead() -> None:

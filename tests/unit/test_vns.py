@@ -86,12 +86,12 @@ def test_the_descent_doubles_along_a_success_and_halves_after_a_failed_poll() ->
     base = own(solver).base
     assert base == 1 and own(solver).active and own(solver).along is None
     shaken = own(solver)
-    good = advanced(state, evolve(shaken, tried=4), 0)
+    good = advanced(solver.setup, state, evolve(shaken, tried=4), 0)
     assert good.base == 0 and good.tried == 0 and good.along is not None
     np.testing.assert_allclose(good.along, history.X[0] - history.X[1])
-    worse = advanced(state, evolve(good, base=0), 1)
+    worse = advanced(solver.setup, state, evolve(good, base=0), 1)
     assert worse.along is None and worse.base == 0 and worse.tried == 0
-    failed = advanced(state, worse, 1)
+    failed = advanced(solver.setup, state, worse, 1)
     assert failed.tried == 1 and failed.next == worse.next + 1
     searches = evolve(state.searches, vns=evolve(shaken, tried=6))
     memo = VNS().propose(solver.setup, evolve(state, searches=searches), rng(), None).memo
