@@ -34,6 +34,11 @@ class Restart:
     queue: FloatArray
 
 
+def possible(setup: Setup) -> bool:
+    """Whether a local run may be followed by others: there is a budget to be used."""
+    return setup.options.restarts and math.isfinite(setup.budget)
+
+
 def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Restart:
     """Which kind of run comes next, and its start point. Draws from rng."""
     spent = dict.fromkeys(WEIGHTS, 0.0)
