@@ -23,7 +23,6 @@ from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
 from dfoattack.trials import Counters, Evaluations, Trials
 
-
 POLL_SHARE = 0.4  # of the places, at most, which a poll of n + 2 points may take from a block that a search leads
 
 
