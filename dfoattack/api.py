@@ -20,6 +20,7 @@ from dfoattack.result import Result
 from dfoattack.solver import Solver
 from dfoattack.storage import RunFile
 from dfoattack.trials import Evaluations, Trials
+from dfoattack.workers import Workers
 
 Callback = Callable[[Event], object]
 Path = str | os.PathLike[str]
@@ -74,6 +75,7 @@ def solve(
     store: Path | None = None,
     progress: bool | Callable[[Event], object] | None = None,
     meta: Mapping[str, Any] | None = None,
+    workers: Workers = None,
 ) -> Result:
     """Solve a problem: maximise (or minimise) f(Phi(x)) subject to c(x, Phi(x)) <= 0 in a box.
 
@@ -90,6 +92,9 @@ def solve(
     store : path, optional          run file to be written; the file must not exist. `resume` goes on from it at any moment
     progress : bool or callable     True: a live line on standard error; a callable gets every `Event`; None or False: silence
     meta : mapping, optional        JSON values kept in the run file under "user"; never compared, see `RunFile.meta`
+    workers : int or callable       processes that evaluate the points of a block side by side, at most `block_size` are busy: the problem
+                                    must be picklable, scripts guarded by `if __name__ == "__main__":`. Or a function like `map`:
+                                    workers(task, points) -> results in order. The run is the same as without
 
     Returns
     -------
@@ -119,7 +124,8 @@ def solve(
     options = Options.make(options)
     seed = check_seed(seed)
     limit = check_time(max_time)
-    solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target)
+    _check_workers(workers, options)
+    solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target, workers=workers)
     if store is None:
         return run_loop(solver, None, callback, progress, limit)
     identity = _meta(problem, options, seed, budget, f_target, max_time)
@@ -137,6 +143,7 @@ def resume(
     max_time: float | None = None,
     callback: Callback | None = None,
     progress: bool | Callable[[Event], object] | None = None,
+    workers: Workers = None,
 ) -> Result:
     """Go on with a stored run: nothing stored is evaluated again, and the end is that of an uninterrupted run.
 
@@ -148,6 +155,7 @@ def resume(
     options : Options or mapping    only to compare: the stored options are used; needed where operators were passed as objects
     max_time : float, optional      replaces the stored limit; time spent in earlier sessions counts
     callback, progress :            as in `solve`; they see new evaluations only
+    workers : int or callable       as in `solve`; may differ from session to session
 
     Raises
     ------
@@ -168,7 +176,8 @@ def resume(
         largest = max((b for b in (first, *run.extensions) if b is not None), default=0.0)
         if budget is not None and budget < largest:
             raise OptionError(f"`budget` must be at least the stored one, {largest:g}, got {budget:g}.")
-        solver = Solver(problem, stored, budget=first, seed=seed, f_target=target, journal=run)
+        _check_workers(workers, stored)
+        solver = Solver(problem, stored, budget=first, seed=seed, f_target=target, journal=run, workers=workers)
         result = run_loop(solver, run, callback, progress, limit)
         for larger in budgets:
             # The run must come to the end of every earlier budget first: what is asked near an end depends on it.
@@ -196,6 +205,13 @@ def _meta(
         "names": list(problem.space.names),
         "x0": None if problem.x0 is None else problem.x0.tolist(),
     }
+
+
+def _check_workers(workers: Workers, options: Options) -> None:
+    if workers is not None and not callable(workers) and workers != 1 and options.block_size == 1:
+        raise OptionError(
+            f"`workers` = {workers!r} would be idle: set the option `block_size`, now 1, to at least as many points."
+        )
 
 
 def check_time(max_time: float | None) -> float:
@@ -266,6 +282,8 @@ def run_loop(
         reason = StopReason.INTERRUPTED
     except EvaluationError as raised:
         reason, error = StopReason.ERROR, raised
+    finally:
+        solver.evaluator.close()
     if (
         reason in (StopReason.INTERRUPTED, StopReason.ERROR)
         and solver.pending is not None

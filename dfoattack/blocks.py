@@ -11,6 +11,7 @@ from dfoattack._typing import FloatArray, IntArray, StatusArray
 from dfoattack.errors import DfoattackError, EvaluationFailed
 from dfoattack.trials import Status
 from dfoattack.user_call import LateError, UserCall, within
+from dfoattack.workers import Answer, Died, Mapped, Pool
 
 if TYPE_CHECKING:
     from dfoattack.ledger import Ledger
@@ -39,13 +40,22 @@ class BlockRunner:
     identity : bool             Phi is the identity
     timeout : float or None     seconds a point; every row then runs by itself, in a thread of its own
     ledger : Ledger             asked whether a second trip of a row is affordable; only its seconds are changed here
+    pool : Pool or Mapped       where the rows are run, one by one; None: here
     """
 
-    def __init__(self, problem: Problem, identity: bool, timeout: float | None, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        identity: bool,
+        timeout: float | None,
+        ledger: Ledger,
+        pool: Pool | Mapped | None = None,
+    ) -> None:
         self._problem = problem
         self._identity = identity
         self._timeout = timeout
         self._ledger = ledger
+        self._pool = pool
 
     def run(self, X: FloatArray, known: FloatArray | None, missing: IntArray | None) -> tuple[Block, int]:
         """Run the rows X (k, n), full space; `known` and `missing` as in `UserCall`.
@@ -57,6 +67,8 @@ class BlockRunner:
         -------
         (Block, int)    the rows up to the first undeclared exception; rows sent in all
         """
+        if self._pool is not None and known is None:
+            return self._elsewhere(X, self._pool)
         if self._timeout is not None:
             return self._one_by_one(X, known, missing)
         call = UserCall(self._problem, self._identity, X, known, missing)
@@ -69,6 +81,24 @@ class BlockRunner:
         self._clock(call)
         f = call.f
         return _screened(f, call.C, np.zeros(f.shape[0], np.int8), None if self._identity else call.Y, {}), call.sent
+
+    def _elsewhere(self, X: FloatArray, pool: Pool | Mapped) -> tuple[Block, int]:
+        """Run all rows in the pool; every row makes one trip, and none is sent again."""
+        rows: list[Answer | Exception] = []
+        for result in pool(X):
+            if isinstance(result, Answer):
+                m, widths = result.shapes
+                if widths is not None:
+                    self._problem.learn_widths(widths)
+                    self._problem.m = m
+                self._ledger.seconds["forward"] += result.forward_s
+                self._ledger.seconds["outer"] += result.outer_s
+            else:
+                refuse(result)
+            rows.append(result)
+            if isinstance(result, Exception) and not isinstance(result, (LateError, Died, *self._problem.failures)):
+                return self._gathered(rows)._replace(error=result), X.shape[0]
+        return self._gathered(rows), X.shape[0]
 
     def _one_by_one(
         self,
@@ -86,17 +116,17 @@ class BlockRunner:
             known, missing = failed.Y, np.empty(0, np.int64)  # Phi did answer: only f and c are asked again
         lacking = np.zeros(k, np.bool_)
         lacking[slice(None) if missing is None else missing] = True
-        rows: list[UserCall | Exception] = []
+        rows: list[Answer | Exception] = []
         for row in range(k):
             priced = not lacking[row] or self._ledger.affords(fresh + sent - first_trip + 1)
             if cause is not None and (k == 1 or not priced):
-                result: UserCall | Exception = cause
+                result: Answer | Exception = cause
             else:
                 part = None if known is None or lacking[row] else known[row : row + 1]
                 one = UserCall(self._problem, self._identity, X[row : row + 1], part)
                 raised = self._timed(one)
                 sent += one.sent
-                result = one if raised is None else raised
+                result = _answer(one, self._identity) if raised is None else raised
             rows.append(result)
             if isinstance(result, Exception) and not isinstance(result, (LateError, *self._problem.failures)):
                 return self._gathered(rows)._replace(error=result), sent
@@ -117,18 +147,18 @@ class BlockRunner:
         self._clock(call)
         return None
 
-    def _gathered(self, rows: list[UserCall | Exception]) -> Block:
+    def _gathered(self, rows: list[Answer | Exception]) -> Block:
         """One block of single rows."""
         q, p = len(rows), self._problem.p or 0
         f, C, status = np.full(q, np.nan), np.full((q, p), np.nan), np.full(q, Status.FAILED, np.int8)
         Y: FloatArray | None = None
         notes: dict[int, str] = {}
         for i, row in enumerate(rows):
-            if isinstance(row, UserCall):
-                f[i], C[i], status[i] = row.f[0], row.C[0], Status.OK
-                if row.Y is not None and not self._identity:
-                    Y = np.full((q, row.Y.shape[1]), np.nan) if Y is None else Y
-                    Y[i] = row.Y[0]
+            if isinstance(row, Answer):
+                f[i], C[i], status[i] = row.f, row.C, Status.OK
+                if row.Y is not None:
+                    Y = np.full((q, row.Y.shape[0]), np.nan) if Y is None else Y
+                    Y[i] = row.Y
             elif isinstance(row, LateError):
                 status[i], notes[i] = Status.TIMEOUT, f"not back within {self._timeout} s"
             else:
@@ -139,6 +169,12 @@ class BlockRunner:
         seconds = self._ledger.seconds
         seconds["forward"] += call.forward_s
         seconds["outer"] += call.outer_s
+
+
+def _answer(call: UserCall, identity: bool) -> Answer:
+    """The answer of a call of one row."""
+    Y = None if identity or call.Y is None else call.Y[0]
+    return Answer(float(call.f[0]), call.C[0], Y, call.forward_s, call.outer_s, (None, None))
 
 
 def refuse(error: Exception) -> None:

@@ -197,3 +197,13 @@ class History:
             buffer.index.setdefault(key, size + i)
         buffer.used = need
         return History(buffer, need)
+
+    def revised(
+        self, f: FloatArray, F: FloatArray, H: FloatArray, HE: FloatArray, V: FloatArray, C: FloatArray
+    ) -> History:
+        """The same points with other values, all rows given: estimates that repeated evaluations have changed."""
+        size = self.size
+        buffer = self.buffer.copy(size, self.buffer.capacity, self.buffer.p)
+        for name, values in (("f", f), ("F", F), ("H", H), ("HE", HE), ("V", V), ("C", C)):
+            getattr(buffer, name)[:size] = values
+        return History(buffer, size)

@@ -18,6 +18,8 @@ from dfoattack._typing import FloatArray
 from dfoattack.kernels import covering as kernels
 from dfoattack.state import Setup, SolverState
 
+SIGMAS = 2.0  # standard deviations of the noise by which a point must be better before the statements speak of it
+SEEN = 0.977  # probability that noise does not hide such a point
 _WORK_MAX = 2e8  # test points x evaluated points x variables; more would keep the user waiting for the statement
 _IMPROVING_MAX = 0.5  # a bound that allows half of the ball to improve says nothing
 _WIDE_BAND = (
@@ -43,6 +45,7 @@ class Certificate:
     confidence : float            1 - beta of both statements
     exhausted : bool              every lattice point of the ball was evaluated: optimal among them, exactly
     reason : str                  why nothing is certified, empty otherwise
+    margin : float                with the option `noise`: improvements by less than this are not spoken of; 0 without
     """
 
     radius: float
@@ -56,14 +59,18 @@ class Certificate:
     confidence: float
     exhausted: bool
     reason: str
+    margin: float = 0.0
 
     @property
     def text(self) -> str:
         """The statements as sentences."""
         if self.reason:
             return f"not certified: {self.reason}"
-        if self.exhausted:
+        if self.exhausted and not self.margin:
             return f"no better point among all lattice points within radius {self.radius:g} (exact)"
+        more = f" by more than {self.margin:.2g}, {SIGMAS:g} standard deviations of normal noise" if self.margin else ""
+        if self.exhausted:
+            return f"all lattice points within radius {self.radius:g} evaluated, none seen to be better{more}"
         lines = []
         if self.covered:
             lines.append(
@@ -77,7 +84,7 @@ class Certificate:
             )
         if self.improving <= _IMPROVING_MAX:
             lines.append(
-                f"volume: with confidence {self.confidence:.0%} at most {self.improving:.2%} of the ball improves "
+                f"volume: with confidence {self.confidence:.0%} at most {self.improving:.2%} of the ball improves{more} "
                 f"({self.trials} uniform trials)"
             )
         else:
@@ -111,10 +118,16 @@ def certify(setup: Setup, state: SolverState, seed: int, covering_code: int) -> 
     if trials:
         beta_j = 6.0 * beta / (math.pi**2 * max(1, window) ** 2)
         improving = 1.0 - beta_j ** (1.0 / trials)
+    margin = 0.0
+    if state.noise is not None:
+        # A point that is better by the margin would have been seen to be better with this probability at least.
+        deviation = float(state.noise.sigma(history.f[row : row + 1])[0])
+        margin = SIGMAS * math.hypot(deviation, state.noise.error(history, row))
+        improving = min(1.0, improving / SEEN) if margin else improving
     points = int((distance <= radius**2).sum())
     covered = fill <= 0.5 * radius
     return Certificate(
-        radius, points, fill, T.shape[0], uncovered, covered, trials, improving, 1.0 - beta, exhausted, ""
+        radius, points, fill, T.shape[0], uncovered, covered, trials, improving, 1.0 - beta, exhausted, "", margin
     )
 
 

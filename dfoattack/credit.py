@@ -104,3 +104,9 @@ def poll_is_due(credit: Credit, count: int, floors: Sequence[float], hopes: Sequ
     arms = credit.arms or (Arm(),) * count
     total = sum(a.cost for a in arms) + 1.0
     return arms[0].cost < shares(credit, [True] * count, floors, hopes, n)[0] * total
+
+
+def starves(credit: Credit, floors: Sequence[float]) -> bool:
+    """Whether arm 0 has had less than half its floor of the recent cost: then nobody's turn goes on, however well it does."""
+    total = sum(a.cost for a in credit.arms)
+    return bool(credit.arms) and credit.arms[0].cost < 0.5 * floors[0] * total - 1.0

@@ -25,6 +25,7 @@ from dfoattack.journal import Journal
 from dfoattack.ledger import Ledger, RowStore
 from dfoattack.surrogate import Identity
 from dfoattack.trials import NOT_RUN, OK, Counters, Evaluations, Trials
+from dfoattack.workers import Workers, pool_of
 
 if TYPE_CHECKING:
     from dfoattack.problem import Problem
@@ -47,6 +48,8 @@ class Evaluator:
     gradient_cost : float, default 2    price of one vector-Jacobian product at one point, in evaluations
     timeout : float, optional           seconds for one point; points then run one by one, each in a thread of its own
     journal : Journal, optional         answers are replayed from and recorded in it
+    noisy : bool, default False         a point that is evaluated again is asked of user code again
+    workers : int or callable, optional processes that evaluate the points of a block, or a function like `map`; see `workers`
 
     Attributes
     ----------
@@ -69,14 +72,18 @@ class Evaluator:
         gradient_cost: float = 2.0,
         timeout: float | None = None,
         journal: Journal | None = None,
+        noisy: bool = False,
+        workers: Workers = None,
     ) -> None:
         self.problem = problem
         self.timeout = timeout
+        self.noisy = noisy
         self.ledger = Ledger(budget, gradient_cost)
         self.store = RowStore(_KEPT_BYTES)
         self.identity = isinstance(problem.surrogate, Identity)
         self.partial: Evaluations | None = None
-        self._runner = BlockRunner(problem, self.identity, timeout, self.ledger)
+        self._pool = pool_of(problem, self.identity, workers, timeout)
+        self._runner = BlockRunner(problem, self.identity, timeout, self.ledger, self._pool)
         self._sign = float(problem.sign)
         self._keeps = problem.has_gradient
         self._shapes_kept = False
@@ -111,6 +118,11 @@ class Evaluator:
     @property
     def replaying(self) -> bool:
         return self.journal is not None and self.journal.replaying
+
+    def close(self) -> None:
+        """End the worker processes, if there are any."""
+        if self._pool is not None:
+            self._pool.close()
 
     def view(self) -> GradientView:
         """The attack step's way to gradients; counted and budget-checked by this evaluator."""
@@ -268,6 +280,9 @@ class Evaluator:
         if not len(self.store):
             return None, None
         rows = [self.store.get(key) for key in keys]
+        if self.noisy:  # what was paid as a pass is this evaluation, once; anything else known is not
+            fresh = {key: i for i, key in reversed(list(enumerate(keys))) if self.store.is_pending(key)}
+            rows = [row if fresh.get(key) == i else None for i, (key, row) in enumerate(zip(keys, rows, strict=True))]
         width = next((row.shape[0] for row in rows if row is not None), None)
         if width is None:
             return None, None

@@ -110,24 +110,18 @@ def interpolate(
     inverse = system_inverse(S)
     if inverse is None:
         return None
+    # One memory layout, that of a loaded state: matrix products of another one may differ in the last bit.
+    S, basis, back = (np.ascontiguousarray(part) for part in (S, basis, back))
     (p, n), m = S.shape, values.shape[1]
     prior = np.zeros((m, n, n)) if H is None else H
     offset = values[0].copy()
     missing = values - offset - 0.5 * np.einsum("ki,mij,kj->km", S, prior, S, optimize=True)
     solution = inverse[:, :p] @ missing
     change = np.einsum("km,ki,kj->mij", solution[:p], S, S, optimize=True)
-    return Interpolation(
-        rows,
-        S,
-        base,
-        basis,
-        back,
-        inverse,
-        offset,
-        solution[p].copy(),
-        solution[p + 1 :].T.copy(),
-        prior + 0.5 * (change + change.swapaxes(1, 2)),
-    )
+    H = prior + 0.5 * (change + change.swapaxes(1, 2))
+    parts = (S, base, basis, back, inverse, offset, solution[p], solution[p + 1 :].T, H)
+    # In C order, as a saved state comes back: products of other layouts may differ in the last bit.
+    return Interpolation(rows, *(np.array(part, order="C") for part in parts))
 
 
 def with_point(found: Interpolation, row: int, s: FloatArray, values: FloatArray, t: int) -> Interpolation:

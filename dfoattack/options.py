@@ -32,7 +32,13 @@ class Options:
         "n+1", "poll directions: 'n+1' (orthogonal with negative completion) or '2n' (orthogonal pairs)"
     )
     opportunistic: bool = _option(True, "end a step after the first block with a success; False evaluates every trial")
-    block_size: int = _option(1, "points evaluated in one call; changes the trajectory when opportunistic")
+    block_size: int = _option(
+        1, "points evaluated in one call; beyond 1 every block is filled, which changes the trajectory"
+    )
+    fill_blocks: bool = _option(
+        True,
+        "fill blocks with points of several steps; False: `block_size` only cuts what one step proposes into calls",
+    )
     start_design: str = _option(
         "sobol", "design of start points and of restarts' candidates: 'sobol' (scrambled) or 'lhs' (Latin hypercube)"
     )
@@ -70,6 +76,10 @@ class Options:
         0.1, "an infeasible incumbent leads the poll when better by this share of the objective's range"
     )
     restarts: bool = _option(True, "use what is left of the budget after convergence for further local runs")
+    noise: str | float | None = _option(
+        None,
+        "values are noisy: 'auto' or the standard deviation of the objective, > 0; None: a value is the truth, no point is evaluated twice",
+    )
     timeout: float | None = _option(None, "seconds after which an evaluation counts as failed; None: wait for ever")
     certificate_beta: float = _option(0.01, "1 - confidence of the certificates, in (0, 1)")
     certificate_points: int = _option(20000, "test points of the coverage certificate, >= 100")
@@ -89,6 +99,11 @@ class Options:
         if isinstance(size, (list, np.ndarray)):
             object.__setattr__(self, "frame_size_init", tuple(float(v) for v in size))
         _check(self)
+
+    @property
+    def fills(self) -> bool:
+        """Whether blocks are filled with points of several steps."""
+        return self.fill_blocks and self.block_size > 1
 
     @classmethod
     def make(cls, options: Options | Mapping[str, Any] | None) -> Options:
@@ -167,7 +182,7 @@ def _check(o: Options) -> None:
     real("searches", f"a tuple of different names among {SEARCHES}", _are_names(o.searches, SEARCHES))
     operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
     real("attacks", "a tuple of names or operators (empty: no attacks)", operators)
-    for name in ("opportunistic", "speculative", "covering", "restarts"):
+    for name in ("opportunistic", "fill_blocks", "speculative", "covering", "restarts"):
         real(name, "True or False", isinstance(getattr(o, name), bool))
     whole("block_size", 1)
     whole("covering_pool", 8)
@@ -191,6 +206,9 @@ def _check(o: Options) -> None:
     real("h_max_init", "positive", number("h_max_init") > 0.0)
     real("infeasible_margin", "non-negative and finite", 0.0 <= number("infeasible_margin") < math.inf)
     real("certificate_beta", "in (0, 1)", 0.0 < number("certificate_beta") < 1.0)
+    if o.noise is not None and o.noise != "auto":
+        number_ = isinstance(o.noise, (int, float)) and not isinstance(o.noise, bool)
+        real("noise", "None, 'auto' or a positive number", number_ and 0.0 < float(o.noise) < math.inf)
     if o.timeout is not None:
         real("timeout", "positive or None", number("timeout") > 0.0)
     if o.frame_size_init is not None:

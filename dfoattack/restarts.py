@@ -15,7 +15,7 @@ import numpy as np
 from dfoattack import starts
 from dfoattack._typing import FloatArray
 from dfoattack.state import Setup, SolverState
-from dfoattack.steps.cma import CMA
+from dfoattack.steps import admissible, cma
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
 WEIGHTS = {POPULATION: 1.0, FAR: 1.0, SHAKE: 1.0}
@@ -39,7 +39,7 @@ def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> 
     for run in state.runs:
         if run.kind in spent:
             spent[run.kind] += run.end - run.start
-    population = "cma" in setup.options.searches and CMA.usable(setup)
+    population = "cma" in setup.options.searches and cma.applies(setup)
     kinds = [kind for kind in WEIGHTS if kind != POPULATION or population]
     kind = min(kinds, key=lambda name: spent[name] / WEIGHTS[name])
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
@@ -56,7 +56,15 @@ def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: F
         return np.empty((0, setup.n))
     size = 1 + sum(run.kind == SHAKE for run in state.runs) % SHAKES
     d = rng.standard_normal(setup.n)
-    out = setup.geometry.snapped((state.history.X[best] + size * scale * d / np.abs(d).max())[None, :])
+    d[setup.geometry.categorical] = 0.0
+    longest = float(np.abs(d).max())
+    if not longest > 0.0:
+        return np.empty((0, setup.n))
+    out = admissible.points(
+        setup, setup.geometry.snapped((state.history.X[best] + size * scale * d / longest)[None, :])
+    )
+    if not out.shape[0]:
+        return out
     return out if state.history.find(out[0]) < 0 else np.empty((0, setup.n))
 
 

@@ -89,6 +89,10 @@ class Result:
     frame_size : float                last largest frame size, in units of the first
     store : str or None               path of the run file
     levels : dict                     labels of the categorical variables at x, by name; x itself holds their codes
+    fun_std : float                   with the option `noise`: standard error of `fun`, which is then the mean of the evaluations of x,
+                                      like `maxcv` of the means of the constraints plus one standard error; NaN without
+    replicates : int                  evaluations of x that were averaged
+    noise_std : float                 with the option `noise`: standard deviation of one evaluation at x, estimated or given; NaN without
     """
 
     x: FloatArray
@@ -118,6 +122,9 @@ class Result:
     store: str | None = None
     levels: Mapping[str, Any] = field(default_factory=dict)
     constraints: tuple[ConstraintRow, ...] = ()
+    fun_std: float = math.nan
+    replicates: int = 1
+    noise_std: float = math.nan
 
     @property
     def status(self) -> int:
@@ -132,7 +139,7 @@ class Result:
         rows: list[tuple[str, str]] = [
             ("message", self.message),
             ("success", str(self.success)),
-            ("fun", f"{self.fun:.10g}  ({state})"),
+            ("fun", f"{self.fun:.10g}{self._spread}  ({state})"),
             ("x", _values(self.x, self.names, self.levels)),
         ]
         if self.feasible and self.x_infeasible is not None:
@@ -151,6 +158,11 @@ class Result:
         ]
         rows += [("certificate" if i == 0 else "", line) for i, line in enumerate(self.certificate.text.splitlines())]
         return "\n".join(f"{name:>12s}{':' if name else ' '} {text}" for name, text in rows)
+
+    @property
+    def _spread(self) -> str:
+        known = f", {self.replicates} evaluation{'s' if self.replicates > 1 else ''}"
+        return "" if math.isnan(self.fun_std) else f" +- {self.fun_std:.2g}{known}"
 
     def to_scipy(self) -> Any:
         """The same as a `scipy.optimize.OptimizeResult`."""
@@ -195,7 +207,8 @@ def build_result(
     store: str | None = None,
 ) -> Result:
     """The result of `state`; everything in it follows from the state and can be recomputed from the log."""
-    history, space = state.history, problem.space
+    noise, space = state.noise, problem.space
+    history = state.history if noise is None else noise.raw
     sign = problem.sign
     f = np.where(np.isfinite(history.f), sign * history.f + 0.0, np.nan)  # never -0.0
     C = history.C if history.p is not None else np.empty((history.size, 0))
@@ -208,20 +221,20 @@ def build_result(
         step=tuple(step_names[i] for i in history.step),
         iteration=history.iteration.copy(),
     )
-    best = state.best_feas if state.best_feas >= 0 else state.best_inf
+    lead = state.best_feas if state.best_feas >= 0 else state.best_inf
+    best, inf = _logged(state, lead), _logged(state, state.best_inf)
     feasible = state.best_feas >= 0
-    inf = state.best_inf
     cost = state.counters.cost(setup.options.gradient_cost)
     x = records.x[best].copy() if best >= 0 else space.expand(np.full(space.n_free, np.nan))
     frame = state.mesh.size if state.mesh is not None else math.nan
     reached = {StopReason.ERROR, StopReason.START_FAILED}
     return Result(
         x=x,
-        fun=float(f[best]) if best >= 0 else math.nan,
-        maxcv=float(records.maxcv[best]) if best >= 0 else math.inf,
+        fun=_value(problem, state, lead),
+        maxcv=_violation(state, lead, math.inf),
         success=feasible and reason not in reached,
         feasible=feasible,
-        message=_message(problem, state, reason, cost, setup, f, best, frame),
+        message=_message(problem, state, reason, cost, setup, lead, best, frame),
         reason=reason,
         nfev=state.counters.nfev,
         nphi=state.counters.nphi,
@@ -230,9 +243,9 @@ def build_result(
         cost=cost,
         seconds=dict(seconds),
         x_infeasible=records.x[inf].copy() if inf >= 0 else None,
-        fun_infeasible=float(f[inf]) if inf >= 0 else math.nan,
-        maxcv_infeasible=float(records.maxcv[inf]) if inf >= 0 else math.nan,
-        certificate=certify(setup, state, seed, len(step_names) - 1),
+        fun_infeasible=_value(problem, state, state.best_inf),
+        maxcv_infeasible=_violation(state, state.best_inf, math.nan),
+        certificate=certify(setup, state, seed, step_names.index("covering")),
         gradient_source=problem.gradient_source,
         records=records,
         best_index=best,
@@ -243,6 +256,9 @@ def build_result(
         store=store,
         levels={space.names[i]: space.levels(x)[i] for i in space.categories} if best >= 0 else {},
         constraints=_constraint_rows(problem, C, best, x),
+        fun_std=math.nan if noise is None or lead < 0 else noise.error(state.history, lead),
+        replicates=1 if noise is None else noise.count(lead),
+        noise_std=math.nan if noise is None or lead < 0 else float(noise.sigma(state.history.f[lead : lead + 1])[0]),
     )
 
 
@@ -252,13 +268,28 @@ def _constraint_rows(problem: Problem, C: FloatArray, best: int, x: FloatArray) 
     return (*constraint_rows(groups_of(problem), C, best), *linear_rows(problem.linear, x))
 
 
+def _logged(state: SolverState, row: int) -> int:
+    """Row of the log at which the point of history row `row` was evaluated first, -1 for -1."""
+    return row if state.noise is None or row < 0 else state.noise.raw.find(state.history.X[row])
+
+
+def _value(problem: Problem, state: SolverState, row: int) -> float:
+    """Objective of a history row in the user's sense, NaN where there is none."""
+    f = float(state.history.f[row]) if row >= 0 else math.nan
+    return problem.sign * f + 0.0 if math.isfinite(f) else math.nan
+
+
+def _violation(state: SolverState, row: int, nothing: float) -> float:
+    return max(float(state.history.V[row]), 0.0) if row >= 0 else nothing
+
+
 def _message(
     problem: Problem,
     state: SolverState,
     reason: StopReason,
     cost: float,
     setup: Setup,
-    f: FloatArray,
+    lead: int,
     best: int,
     frame: float,
 ) -> str:
@@ -271,8 +302,8 @@ def _message(
     else:
         head = reason.text
     if best < 0:
-        return f"{head}; no point could be evaluated ({state.history.size} failed)."
+        return f"{head}; no point could be evaluated ({state.counters.nfev} failed)."
     if state.best_feas >= 0:
-        return f"{head}; best feasible f = {f[best]:.8g} at evaluation {best + 1}; frame size {frame:.1e}."
-    violation = state.history.V[best]
+        return f"{head}; best feasible f = {_value(problem, state, lead):.8g} at evaluation {best + 1}; frame size {frame:.1e}."
+    violation = state.history.V[lead]
     return f"{head}; NO FEASIBLE POINT found, least violation {violation:.3g} at evaluation {best + 1}."

@@ -223,6 +223,9 @@ class ModelState:
     origin : int                    history row from which the pending step starts
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
     phase : int                     of the barrier, for which the columns were chosen
+    span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
+    begun : int                     history row at which the subspace was chosen
+    longest, started : float        longest step that paid in it, radius at its beginning
     """
 
     found: Interpolation | None
@@ -240,3 +243,42 @@ class ModelState:
     origin: int = -1
     margin: FloatArray = field(default_factory=lambda: np.empty(0))
     phase: int = 2
+    span: FloatArray | None = None
+    begun: int = -1
+    longest: float = 0.0
+    started: float = 1.0
+
+
+@dataclass(frozen=True)
+class FillState:
+    """What the filler of blocks has learnt; lengths in units of the scale, in the metric of its basis.
+
+    Attributes
+    ----------
+    radius : float                     of the middle of its ladder of trust regions
+    axes, factor : (n, n), (n,)        orthonormal columns and the stretch along each; None: the identity
+    H : float64 (n, n) or None         last Hessian of the objective, in units of the scale
+    fails : int                        rounds in a row without a new incumbent
+    begun : int                        first history row of the local run it belongs to
+    """
+
+    radius: float
+    axes: FloatArray | None = None
+    factor: FloatArray | None = None
+    H: FloatArray | None = None
+    fails: int = 0
+    begun: int = 0
+
+    def stretch(self, n: int) -> FloatArray:
+        """The basis (n, n)."""
+        if self.axes is None or self.factor is None:
+            return np.eye(n)
+        basis: FloatArray = (self.axes * self.factor) @ self.axes.T
+        return basis
+
+    def shrink(self, n: int) -> FloatArray:
+        """The inverse of the basis (n, n)."""
+        if self.axes is None or self.factor is None:
+            return np.eye(n)
+        inverse: FloatArray = (self.axes / self.factor) @ self.axes.T
+        return inverse

@@ -23,6 +23,7 @@ from dfoattack.result import Result, build_result
 from dfoattack.state import SolverState
 from dfoattack.transitions import Schedule, ask, improves, initial_state, make_setup, tell
 from dfoattack.trials import Evaluations, Status, Trials
+from dfoattack.workers import Workers
 
 
 class Solver:
@@ -36,6 +37,7 @@ class Solver:
     seed : int, optional           seed of the one random generator, >= 0
     f_target : float, optional     stop once a feasible objective value at least this good is known
     journal : Journal, optional    memory of what user code answered, see `storage.RunFile`
+    workers : int or callable      processes for `evaluate`, or a function like `map`, see `dfoattack.solve`
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Solver:
         seed: int = 0,
         f_target: float | None = None,
         journal: Journal | None = None,
+        workers: Workers = None,
     ) -> None:
         self.problem = problem
         self.options = Options.make(options)
@@ -80,6 +83,8 @@ class Solver:
             gradient_cost=self.options.gradient_cost,
             timeout=self.options.timeout,
             journal=journal,
+            noisy=self.options.noise is not None,
+            workers=workers,
         )
         self._view = self.evaluator.view()
         self._rng = self.state.rng.generator()
@@ -102,12 +107,22 @@ class Solver:
         """Iterations begun so far."""
         return self.state.iteration
 
-    def ask(self) -> Trials:
+    def ask(self, block_size: int | None = None) -> Trials:
         """The next trial points, X of shape (k, n) in all n variables; k = 0 once the run has ended.
 
-        Raises `AskTellError` when the last trials were not told yet.
+        Parameters
+        ----------
+        block_size : int, optional     places of this block, >= 1, instead of the option `block_size`: as many processors as are free now
+
+        Raises
+        ------
+        AskTellError                   the last trials were not told yet
+        OptionError                    `block_size` is out of range
         """
-        self.state, trials = ask(self.setup, self.schedule, self.state, self._view, self._rng)
+        setup = self.setup
+        if block_size is not None:
+            setup = replace(setup, options=replace(setup.options, block_size=block_size))
+        self.state, trials = ask(setup, self.schedule, self.state, self._view, self._rng)
         return self._full(trials)
 
     @property

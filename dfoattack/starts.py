@@ -12,6 +12,7 @@ from dfoattack import designs
 from dfoattack._typing import FloatArray
 from dfoattack.cache import History
 from dfoattack.errors import ProblemError
+from dfoattack.mesh import first_frame
 from dfoattack.state import Setup
 from dfoattack.steps import admissible
 
@@ -52,6 +53,37 @@ def first_points(setup: Setup, rng: np.random.Generator) -> FloatArray:
         return first_design(setup, rng)
     more = (setup.options.n_init or 0) - given.shape[0]
     return np.vstack([given, design(setup, rng, more, given[0])]) if more > 0 else given
+
+
+def filled(setup: Setup, rng: np.random.Generator, queue: FloatArray, scale: FloatArray | None) -> FloatArray:
+    """Start points (q, n), and behind them what makes the block full: the first models' points round a single one, else further design points."""
+    q, n = queue.shape
+    size = setup.options.block_size
+    count = -q % size
+    if not count or not n:
+        return queue
+    if q > 1:
+        return np.vstack([queue, design(setup, rng, count, queue[0])])
+    x = queue[0]
+    frame = mesh_scale(setup, x) if scale is None else scale
+    D = np.vstack([np.eye(n), -np.eye(n)])[:count]
+    D = np.vstack([D, _in_ball(rng, count - D.shape[0], n)])
+    X = setup.geometry.held(setup.geometry.snapped(x + frame * D), np.broadcast_to(x, D.shape))
+    return np.vstack([queue, admissible.points(setup, X, PROJECTED_MOST)])
+
+
+def mesh_scale(setup: Setup, x: FloatArray) -> FloatArray:
+    """First frame size (n,) that the options ask for at a start point x (n,)."""
+    if setup.options.frame_size_init is None:
+        return first_frame(x, setup.lower, setup.upper)
+    return np.broadcast_to(np.asarray(setup.options.frame_size_init, dtype=np.float64), x.shape).copy()
+
+
+def _in_ball(rng: np.random.Generator, k: int, n: int) -> FloatArray:
+    """k random directions (k, n) of lengths from a tenth to one, as many in each decade's part."""
+    D = rng.standard_normal((k, n))
+    D *= (10.0 ** -rng.random(k) / np.sqrt((D * D).sum(axis=1)))[:, None]
+    return D
 
 
 def restart_point(setup: Setup, rng: np.random.Generator, history: History, scale: FloatArray) -> FloatArray:

@@ -17,10 +17,11 @@ from dfoattack.cache import History
 from dfoattack.credit import Credit
 from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
+from dfoattack.noise import NoiseState
 from dfoattack.options import Options
 from dfoattack.polyhedron import Polyhedron
 from dfoattack.reasons import StopReason
-from dfoattack.search_states import CmaState, ModelState, NelderMeadState, SubspaceState, VnsState
+from dfoattack.search_states import CmaState, FillState, ModelState, NelderMeadState, SubspaceState, VnsState
 from dfoattack.trials import Counters, Trials
 
 DISCOUNT = 0.7  # of earlier gains and costs in a credit
@@ -209,6 +210,7 @@ class SearchStates:
     nelder_mead: NelderMeadState | None = None
     vns: VnsState | None = None
     subspace: SubspaceState | None = None
+    fill: FillState | None = None
 
 
 NO_SEARCHES = SearchStates()
@@ -216,12 +218,31 @@ NO_CREDITS = Credit()
 
 
 @dataclass(frozen=True)
+class Part:
+    """Rows of a block that one step has proposed.
+
+    Attributes
+    ----------
+    stage : int             place of the step in the schedule; behind the last one: what fills idle places
+    step : str              name under which the points are recorded
+    rows : int64 (k,)       rows of the trials, in the order of the step
+    memo : object           what the step wants to remember
+    """
+
+    stage: int
+    step: str
+    rows: IntArray
+    memo: object
+
+
+@dataclass(frozen=True)
 class Pending:
-    """Trials that were asked and not yet told, with what the step wants to remember (`memo`)."""
+    """Trials that were asked and not yet told, with what the step wants to remember (`memo`); `parts` where several steps share them."""
 
     trials: Trials
     origins: FloatArray  # (k, n) the incumbent each trial was built around
     memo: object
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -281,6 +302,7 @@ class SolverState:
     counters : Counters              evaluations, passes and gradients paid for
     pending : Pending or None
     stop : StopReason or None
+    noise : NoiseState or None       single evaluations behind the estimates of the history; None: a value is taken for the truth
     """
 
     rng: RngState
@@ -314,6 +336,7 @@ class SolverState:
     counters: Counters = NO_COST
     pending: Pending | None = None
     stop: StopReason | None = None
+    noise: NoiseState | None = None
 
     @property
     def centre(self) -> int:

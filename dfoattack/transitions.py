@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack import credit, restarts, starts
+from dfoattack import batches, credit, replicates, restarts, starts
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
@@ -22,7 +22,6 @@ from dfoattack.barrier import (
     FULL,
     Barrier,
     Columns,
-    beats,
     end_of_iteration,
     hardened,
     measured,
@@ -34,7 +33,8 @@ from dfoattack.barrier import (
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.geometry import Geometry
-from dfoattack.mesh import Mesh, first_frame
+from dfoattack.mesh import Mesh
+from dfoattack.noise import NoiseState, cautious, resolution, with_evaluations
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
@@ -53,17 +53,20 @@ from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Search, Step
 from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
+from dfoattack.steps.fill import Fill
 from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.neighbours import neighbour_steps, unfinished
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
+from dfoattack.steps.regression import Regression
 from dfoattack.steps.speculative import Speculative
 from dfoattack.steps.subspace import Subspace
 from dfoattack.steps.vns import VNS
 from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
+FILL = Fill()
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
 GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
 OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
@@ -73,9 +76,11 @@ START_DESIGN_MAX = 16  # design points a variable tried before a run without any
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps of an iteration in order, and the names under which points are recorded."""
+    """The steps of an iteration in order, what fills idle places of a block, and the names under which points are recorded."""
 
     steps: tuple[Step, ...]
+    first: tuple[str, ...] = (START,)  # names that belong to no step
+    fill: Step = FILL
 
     @classmethod
     def default(cls, options: Options, geometry: Geometry) -> Schedule:
@@ -83,15 +88,19 @@ class Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
         discrete = neighbour_steps(geometry)
         searches = Portfolio(searches_of(options))
-        return cls((Attack(operators), Speculative(), searches, Poll(), PollCompletion(), *discrete, Covering()))
+        head: tuple[Step, ...] = (Attack(operators), Speculative())
+        tail: tuple[Step, ...] = (searches, Poll(), PollCompletion(), *discrete, Covering())
+        if options.noise is None:
+            return cls((*head, *tail))
+        return cls((*head, Regression(), *tail), (START, replicates.REPLICATE))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Step names by the code stored in `History.step`; code 0 is a start point, the last one covering."""
-        names = [START]
+        """Step names by the code stored in `History.step`; code 0 is a start point, the last one what fills blocks."""
+        names = [*self.first]
         for step in self.steps:
             names += [search.name for search in step.searches] if isinstance(step, Portfolio) else [step.name]
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys((*names, self.fill.name)))
 
     @property
     def arms(self) -> int:
@@ -103,7 +112,7 @@ def searches_of(options: Options) -> tuple[Search, ...]:
     """The searches that the options ask for, in the order in which ties are broken."""
     known: dict[str, Search] = {
         "model": ModelSearch(),
-        "cma": CMA(),
+        "cma": CMA(restarts=options.noise is None),  # what noise has ended, noise would end again
         "nelder-mead": NelderMead(),
         "subspace": Subspace(),
         "vns": VNS(),
@@ -163,6 +172,7 @@ def initial_state(setup: Setup, seed: int) -> SolverState:
         attack=AttackState(setup.options.attack_radius_init),
         cover=empty_cover(setup.n),
         queue=queue,
+        noise=None if setup.options.noise is None else NoiseState.start(setup.options.noise, setup.n),
     )
 
 
@@ -186,7 +196,10 @@ def ask(
         if stop is not None:
             return evolve(state, stop=stop, rng=RngState.of(rng)), Trials.empty(np.zeros(setup.n), START)
         if state.queue.shape[0]:
-            return _ask_starts(setup, evolve(state, rng=RngState.of(rng)))
+            return _ask_starts(setup, state, rng)
+        state, again = replicates.due(setup, state, state.stage >= len(schedule.steps))
+        if again.shape[0]:
+            return _ask_again(setup, evolve(state, rng=RngState.of(rng)), again)
         if state.stage >= len(schedule.steps):
             state = _end_iteration(setup, state, rng)
             if state.iteration - first_iteration > EMPTY_ITERATIONS_MAX:
@@ -194,10 +207,11 @@ def ask(
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
-        if not (setup.geometry.plain or step.changes_levels):
-            proposal = evolve(proposal, X=setup.geometry.held(proposal.X, proposal.origins))
-        proposal = admissible.proposal(setup, state, proposal)
+        proposal = batches.admitted(setup, state, step, proposal)
         fresh = _fresh(state.history, proposal.X)
+        if fresh and setup.options.fills:
+            pending = batches.gathered(setup, schedule.steps, schedule.fill, state, rng, view, proposal)
+            return evolve(state, pending=pending, rng=RngState.of(rng)), pending.trials
         if fresh:
             return _asked(setup, evolve(state, rng=RngState.of(rng)), step, proposal, fresh)
         state = evolve(step.update(setup, state, Outcome(proposal.memo, size, size)), stage=state.stage + 1)
@@ -229,8 +243,11 @@ def _asked(
     return evolve(state, pending=Pending(trials, origins, proposal.memo)), trials
 
 
-def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
+def _ask_starts(setup: Setup, state: SolverState, rng: np.random.Generator) -> tuple[SolverState, Trials]:
     X = state.queue
+    if setup.options.fills:
+        X = starts.filled(setup, rng, X, None if state.mesh is None else state.mesh.scale)
+    state = evolve(state, rng=RngState.of(rng))
     fresh = _fresh(state.history, X)
     X = X[fresh]
     if not X.shape[0]:  # only a lattice can run out of start points
@@ -240,12 +257,18 @@ def _ask_starts(setup: Setup, state: SolverState) -> tuple[SolverState, Trials]:
     return evolve(state, pending=Pending(trials, X, None)), trials
 
 
+def _ask_again(setup: Setup, state: SolverState, rows: IntArray) -> tuple[SolverState, Trials]:
+    X = state.history.X[rows]
+    trials = Trials(X, replicates.REPLICATE, np.full(X.shape[0], False), X[0], setup.options.block_size, False)
+    return evolve(state, pending=Pending(trials, X, None)), trials
+
+
 # -------------------------------------------------------------------------------------------------------------------- tell
 
 
 def improves(state: SolverState, evaluations: Evaluations) -> bool:
     """Whether a block holds a full success against the present incumbents: what ends an opportunistic step."""
-    return beats(state.barrier, state.history, evaluations)
+    return replicates.improves(state, evaluations)
 
 
 def tell(
@@ -267,11 +290,17 @@ def tell(
         raise AskTellError(
             f"`evaluations` must have one row a trial, {len(pending.trials)} rows, got {len(evaluations)}."
         )
+    if pending.parts:
+        return _tell_parts(setup, schedule, state, pending, evaluations, columns)
     run = np.flatnonzero(evaluations.run)
     told = evaluations if run.shape[0] == len(evaluations) else evaluations.take(run)
+    if pending.trials.step == replicates.REPLICATE:
+        code = schedule.names.index(replicates.REPLICATE)
+        return evolve(replicates.told(state, told, code, len(schedule.steps)), counters=evaluations.counters)
     before = _with_columns(state, told, columns)
     starting = state.queue.shape[0] > 0
-    F, H, HE, V = measured(before.barrier, told)
+    noise = before.noise
+    F, H, HE, V = measured(before.barrier, told if noise is None else cautious(noise, told, before.barrier.columns))
     types = success_types(before.barrier, before.history, F, H, HE)
     first = before.history.size
     code = 0 if starting else schedule.names.index(pending.trials.step)
@@ -279,10 +308,14 @@ def tell(
     barrier = with_range(with_points(before.barrier, history, first), F, 2 * setup.n + 1)
     after = evolve(before, history=history, barrier=barrier, counters=evaluations.counters, pending=None)
     after = _with_best(after, first)
+    if noise is not None:
+        *_, raw = measured(before.barrier, told)
+        after = evolve(after, noise=with_evaluations(noise, told, raw, code, state.iteration))
+        after = replicates.judge(before, after, types, pending.trials.on_mesh[run], first)
     if starting:
         return _start_run(setup, _with_pool(setup, after, told.X))
     refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
-    step = schedule.steps[state.stage]
+    step = (*schedule.steps, schedule.fill)[state.stage]
     outcome = _outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
         after = evolve(after, cover=evolve(after.cover, since=0))
@@ -291,6 +324,26 @@ def tell(
     after = _with_pool(setup, step.update(setup, _with_credit(schedule.arms, after, step, outcome), outcome), told.X)
     again = not ends and step.repeats(setup, after, outcome)
     return evolve(after, stage=len(schedule.steps) if ends else state.stage + (0 if again else 1))
+
+
+def _tell_parts(
+    setup: Setup,
+    schedule: Schedule,
+    state: SolverState,
+    pending: Pending,
+    evaluations: Evaluations,
+    columns: Sequence[tuple[str, str, float, bool]] | None,
+) -> SolverState:
+    """The parts of a block told one after the other; a success of any of them ends the iteration, else it goes on behind the last one."""
+    end, ends, stage = len(schedule.steps), False, state.stage
+    for part, own, told in batches.told_by_part(pending, evaluations, state.counters):
+        state = tell(setup, schedule, evolve(state, pending=own, stage=part.stage), told, columns)
+        if part.stage < end:
+            stage = state.stage
+            ends = ends or stage == end
+        else:
+            ends = ends or state.stage == end
+    return evolve(state, stage=end if ends else stage)
 
 
 def _with_columns(
@@ -418,7 +471,7 @@ def _gain(before: SolverState, after: SolverState) -> float:
 
 def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) -> SolverState:
     """What the steps that an attack can pre-empt earn: attacks must be worth their price beside them."""
-    if isinstance(step, Attack):
+    if isinstance(step, (Attack, Fill)):
         return state
     state = evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
     if isinstance(step, Portfolio):
@@ -459,11 +512,7 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
 
 def first_mesh(setup: Setup, x: FloatArray, scale: FloatArray | None) -> Mesh:
     """The mesh of a run that begins at x (n,), in the metric `scale` (n,) of an earlier one if there is one."""
-    size, geometry = setup.options.frame_size_init, setup.geometry
-    if size is None:
-        request = first_frame(x, setup.lower, setup.upper)
-    else:
-        request = np.broadcast_to(np.asarray(size, dtype=np.float64), x.shape).copy()
+    geometry, request = setup.geometry, starts.mesh_scale(setup, x)
     if not geometry.plain:
         request = np.where(
             geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)
@@ -473,17 +522,17 @@ def first_mesh(setup: Setup, x: FloatArray, scale: FloatArray | None) -> Mesh:
 
 def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
     barrier, history = hardened(state.barrier, state.history, setup.options.infeasible_margin)
+    if history is not state.history:
+        state = replicates.rejudged(evolve(state, barrier=barrier, history=history))
     return evolve(
         state,
-        barrier=barrier,
-        history=history,
         iteration=state.iteration + 1,
         stage=0,
         success=0,
         refine=False,
         kept=None,
         grow=False,
-        inf_before=barrier.inf,
+        inf_before=state.barrier.inf,
         moved=state.grow and state.success == FULL,
     )
 
@@ -506,7 +555,10 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     elif state.success:
         mesh = mesh.moved(x)
     else:
-        at_end = mesh.size <= setup.options.frame_size_min if setup.continuous else mesh.finest
+        smallest = max(
+            setup.options.frame_size_min, resolution(state.noise, state.history, state.centre, state.searches.model)
+        )
+        at_end = mesh.size <= smallest if setup.continuous else mesh.finest
         floored = at_end and not state.refine
         mesh = mesh if floored else _refined(state, mesh, x)
     state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))

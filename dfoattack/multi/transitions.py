@@ -21,7 +21,7 @@ from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.barrier import Barrier, Columns, measured
 from dfoattack.cache import History, point_keys
-from dfoattack.errors import AskTellError
+from dfoattack.errors import AskTellError, OptionError
 from dfoattack.geometry import Geometry
 from dfoattack.mesh import Mesh
 from dfoattack.multi import legs
@@ -70,6 +70,8 @@ class Steps:
 
 def make_setup(problem: MultiProblem, options: Options, budget: float | None) -> MultiSetup:
     """What is fixed during a run; raises `OptionError` for options that do not fit the problem."""
+    if options.noise is not None:
+        raise OptionError(f"`noise` must be None with several objectives, got {options.noise!r}.")
     base = transitions.make_setup(problem.carrier, options, budget, None)
     limit = (
         EXTREMES_SHARE * base.budget if math.isfinite(base.budget) else float(LEG_POINTS * problem.q * max(1, base.n))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -18,6 +19,8 @@ from dfoattack._values import evolve
 from dfoattack.search_states import CmaState
 from dfoattack.steps._fold import Fold
 
+DROWNED = 6  # generations that are looked at for noise
+DROWNED_GAP = 1.15  # of the gap that noise alone would make
 TRACE_MAX = 6000  # generations remembered for the stagnation test
 CONDITION_MAX = 1e14
 TOL_X = 1e-12  # deviations below this share of the first ones end a run
@@ -212,3 +215,13 @@ def finished(run: CmaState, F: FloatArray, f_scale: float, f_best: float, contin
             and np.median(run.median[new]) >= np.median(run.median[old])
         )
     return False
+
+
+def drowned(run: CmaState, deviation: float) -> bool:
+    """Whether the values of the last generations differ by no more than noise of this standard deviation makes equal ones differ."""
+    if run.kind != 2 or run.best.shape[0] < DROWNED or not deviation > 0.0:
+        return False
+    gap = float(np.mean(run.median[-DROWNED:] - run.best[-DROWNED:]))
+    # Expected gap between the median and the least of lam normal numbers (Blom 1958).
+    expected = -NormalDist().inv_cdf((1.0 - 0.375) / (run.lam + 0.25)) * deviation
+    return math.isfinite(gap) and gap <= DROWNED_GAP * expected

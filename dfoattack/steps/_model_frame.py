@@ -10,6 +10,8 @@ from dfoattack.state import Setup, SolverState
 
 __all__ = ["Frame"]
 
+AT_BOUND = 1e-2  # of the scale
+SHORT = 1e-3  # length below which a point says too little about its direction
 FLAT = 1e-10  # of the largest singular value: a direction in which the known linear equalities leave no room
 
 
@@ -22,10 +24,10 @@ class Frame:
     centre : float64 (n_free,)      the centre as a free point
     x, scale, lower, upper : (n,)   centre, metric, bounds
     A, b, E : (q, n), (q,), (e, n)  known linear inequalities A x <= b and equalities E x = const
-    span : float64 (n, k) or None   orthonormal basis, in units of the scale, of the steps that the equalities allow; None: all
+    span : float64 (n, k) or None   orthonormal basis, in units of the scale, of the steps that are looked at; None: all
     """
 
-    def __init__(self, setup: Setup, state: SolverState, row: int) -> None:
+    def __init__(self, setup: Setup, state: SolverState, row: int, span: FloatArray | None = None) -> None:
         assert state.mesh is not None
         geometry = setup.geometry
         self.geometry, self.moving, self.row = geometry, geometry.moving, row
@@ -38,7 +40,7 @@ class Frame:
             self.lower, self.upper = self.lower[at], self.upper[at]
         none = np.empty((0, self.n))
         self.A, self.b, self.E = none, np.empty(0), none
-        self.span: FloatArray | None = None
+        self.span: FloatArray | None = span
         if setup.polyhedron is not None:
             self.A, self.b, self.E = (
                 setup.polyhedron.A[:, self.moving],
@@ -50,12 +52,27 @@ class Frame:
             if self.E.shape[0]:
                 _, sizes, right = np.linalg.svd(self.E * self.scale)
                 rank = int(np.count_nonzero(sizes > FLAT * sizes[0]))
-                self.span = np.ascontiguousarray(right[rank:].T)
+                allowed = np.ascontiguousarray(right[rank:].T)
+                self.span = allowed if span is None else np.linalg.qr(allowed @ (allowed.T @ span))[0]
 
     @property
     def k(self) -> int:
         """Dimension of the steps."""
         return self.n if self.span is None else int(self.span.shape[1])
+
+    def subspace(self, directions: list[FloatArray], rng: np.random.Generator, k: int) -> FloatArray:
+        """Orthonormal basis (n, k), in units of the scale, of a subspace: directions D (n,) worth keeping, then random ones.
+
+        Variables at a bound stay there, or hardly any step would be left.
+        """
+        D = np.column_stack([*(d / self.scale for d in directions), rng.standard_normal((self.n, k - len(directions)))])
+        free = np.minimum(self.upper - self.x, self.x - self.lower) > AT_BOUND * self.scale
+        if np.count_nonzero(free) <= k:
+            free[:] = True
+        D[~free] = 0.0
+        basis: FloatArray = np.linalg.qr(D)[0]
+        basis[~free] = 0.0  # round-off would count as a step against the bound
+        return np.ascontiguousarray(basis)
 
     def basis(self, radius: float) -> tuple[FloatArray, FloatArray]:
         """(n, k) basis of the steps with lengths of `radius` in units of the scale, and its left inverse (k, n)."""
@@ -128,7 +145,7 @@ class Frame:
             rest = s - basis.T @ (basis @ s)
             rest = rest - basis.T @ (basis @ rest)
             size = float(np.sqrt(rest @ rest))
-            if size > threshold * max(1.0, float(np.sqrt(s @ s))):
+            if size > threshold * max(float(np.sqrt(s @ s)), SHORT / threshold):
                 chosen.append(i)
                 basis = np.vstack([basis, rest / size])
         return chosen, basis
@@ -146,6 +163,14 @@ class Frame:
             D[i] = d * min(ahead, 1.0) if ahead >= min(1.0, behind) else -d * min(behind, 1.0)
         return self.snapped(self.x + D)
 
+    def holds(self, x: FloatArray) -> bool:
+        """Whether a free point x (n_free,) lies in the affine subspace through the centre."""
+        if self.span is None:
+            return True
+        d = (self.seen(x) - self.x) / self.scale
+        rest = d - self.span @ (self.span.T @ d)
+        return bool(rest @ rest <= FLAT * (d @ d))
+
     def rows_near(self, state: SolverState, reach: float, largest: float) -> IntArray:
         """History rows of usable points within `reach` of the centre, nearest first, without the centre."""
         history = state.history
@@ -155,4 +180,6 @@ class Frame:
         if same is not None:
             usable &= same
         rows = np.flatnonzero(usable)
+        if self.span is not None:
+            rows = rows[[self.holds(history.X[row]) for row in rows]] if rows.size else rows
         return rows[np.lexsort((rows, distance[rows]))]

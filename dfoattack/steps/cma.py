@@ -41,6 +41,14 @@ class CmaMemo:
     X: FloatArray
 
 
+def applies(setup: Setup) -> bool:
+    """Whether there is a population search: not too many variables, and a distance between the values of each.
+
+    Known linear constraints would move its samples, and a distribution cannot adapt to points that it did not draw.
+    """
+    return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels and setup.polyhedron is None
+
+
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
@@ -61,14 +69,8 @@ class CMA(Search):
     def __init__(self, sigma: float = 1.0, wide: float = 2.0, population: float = 1.0, restarts: bool = True) -> None:
         self.sigma, self.wide, self.population, self.restarts = sigma, wide, population, restarts
 
-    @staticmethod
-    def usable(setup: Setup) -> bool:
-        """Whether the search can work on a problem at all: no levels, which have no distribution; no known linear constraints, which
-        would move its samples."""
-        return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels and setup.polyhedron is None
-
     def ready(self, setup: Setup, state: SolverState) -> bool:
-        if not self.usable(setup) or state.mesh is None or state.centre < 0:
+        if not applies(setup) or state.mesh is None or state.centre < 0:
             return False
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row
@@ -117,6 +119,9 @@ class CMA(Search):
         if (rows >= 0).all():  # else the budget has ended within the generation
             with single_thread():
                 run = self._adapted(setup, state, run, memo, rows)
+        if state.noise is not None and state.centre >= 0:
+            deviation = float(state.noise.sigma(history.f[state.centre : state.centre + 1])[0])
+            run = evolve(run, done=run.done or _cma.drowned(run, deviation))
         done = run.done or run.idle >= IDLE_MAX or run.restarts.spent >= run.restarts.limit
         contracted = run.sigma * float(run.D.max()) <= EXPLORED * self.wide
         explore = state.explore and not done and not contracted

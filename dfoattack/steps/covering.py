@@ -61,7 +61,9 @@ class Covering(Step):
             lattice = ball.lattice()
             if lattice is not None:
                 return _from_lattice(lattice, state, cover, ball, rng)
-        count = max(1, min(QUOTA_BLOCK, setup.quota - cover.since)) if state.floored else 1
+        options = setup.options
+        most = max(QUOTA_BLOCK, options.block_size) if options.fills else QUOTA_BLOCK
+        count = max(1, min(most, setup.quota - cover.since)) if state.floored else 1
         if count > 1 or not cover.uniform_next:  # a uniform trial needs no candidates
             cover = _renewed(cover, state, ball, rng)
         X, on_mesh, uniform = np.empty((count, setup.n)), np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)

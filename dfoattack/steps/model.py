@@ -22,6 +22,7 @@ from dfoattack.attacks.base import View
 from dfoattack.barrier import Columns
 from dfoattack.credit import POLL_FLOOR, POLL_HOPE, poll_is_due
 from dfoattack.interpolation import Interpolation, interpolate, leaving, rebased, with_point
+from dfoattack.noise import resolution
 from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps._model_frame import Frame
@@ -36,6 +37,9 @@ LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
 ABSORB_MAX = 64  # points of other steps looked at in one call
+FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole space
+SUBSPACE = 20  # dimension of the subspaces beyond that
+LONGEST = 1e3  # radius, in units of the scale
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
@@ -63,14 +67,16 @@ class ModelSearch(Search):
     def ready(self, setup: Setup, state: SolverState) -> bool:
         if state.mesh is None or state.floored or not setup.geometry.moving.shape[0]:
             return False
-        found = state.searches.model
-        return found is None or (found.rested != state.iteration and found.resolution > RESOLUTION_MIN)
+        model = state.searches.model
+        if model is None or (model.rested != state.iteration and model.resolution > _least(state, model)):
+            return True
+        return model.resolution <= _least(state, model) and _at_other_levels(setup, state, model)
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         if not self.ready(setup, state):
             return Proposal.nothing(setup.n)
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            X, plan = _Turn(setup, state).plan()
+            X, plan = _Turn(setup, state).plan(rng)
         centre = state.history.X[_centre(setup, state)]
         return Proposal.around(X, centre, False, memo=plan, opportunistic=False)
 
@@ -85,9 +91,16 @@ class ModelSearch(Search):
         plan: Plan | None = outcome.memo
         if plan is None:
             return state
+        # The frame is that of the plan: its subspace may be newer than what the state knows.
+        state = evolve(state, searches=evolve(state.searches, model=plan.state))
         with single_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             model = _Turn(setup, state).learnt(plan, outcome)
         return evolve(state, searches=evolve(state.searches, model=model))
+
+
+def _least(state: SolverState, model: ModelState) -> float:
+    """Resolution at which the search ends: that of the arithmetic, or of the noise."""
+    return max(RESOLUTION_MIN, resolution(state.noise, state.history, state.centre, model))
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
@@ -99,27 +112,36 @@ def _centre(setup: Setup, state: SolverState) -> int:
     return barrier.start + int(np.argmin(H))
 
 
+def _at_other_levels(setup: Setup, state: SolverState, model: ModelState) -> bool:
+    """Whether the centre has other levels of categorical variables than the points of the set."""
+    if model.found is None or not setup.geometry.has_levels:
+        return False
+    X = state.history.X
+    return not setup.geometry.same_levels(X[_centre(setup, state)], X[model.found.rows[:1]])[0]
+
+
 class _Turn:
     """One turn of the search: what it can see, and what follows from it."""
 
     def __init__(self, setup: Setup, state: SolverState) -> None:
         self.setup, self.state, self.history = setup, state, state.history
         self.row = _centre(setup, state)
-        self.frame = Frame(setup, state, self.row)
+        model = state.searches.model
+        self.frame = Frame(setup, state, self.row, None if model is None else model.span)
         self.k, self.x = self.frame.k, self.frame.x
         self.columns = state.barrier.columns or Columns.none()
 
     # ------------------------------------------------------------------ planning
 
-    def plan(self) -> tuple[FloatArray, Plan]:
+    def plan(self, rng: np.random.Generator) -> tuple[FloatArray, Plan]:
         model = self.current()
-        if model.found is None:
-            model, X = self._design(model)
-            if model.found is None:
-                return X, Plan("design", model)
         for _ in range(LOOPS):
+            if model.found is None:
+                model = self._in_subspace(model, rng)
+                model, X = self._design(model)
+                if model.found is None:
+                    return X, Plan("design", model)
             found = model.found
-            assert found is not None
             s_centre = found.place(self.x)
             radius = self._in_units(model, model.radius)
             if not model.check:
@@ -136,7 +158,7 @@ class _Turn:
             far = max(FAR_SET * model.radius, 10.0 * model.resolution if model.check else 0.0)
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
-            if distance[t] > far:
+            if distance[t] > far and model.span is None:
                 reach = self._in_units(model, self._reach(model, float(distance[t])))
                 s = geometry_step(self.frame, found, model.plain, t, s_centre, reach)
                 return self._point(found, s), Plan("geometry", evolve(model, check=False), t)
@@ -144,11 +166,9 @@ class _Turn:
                 model = evolve(model, check=False)
                 continue
             model = self._lowered(model)
-            if model.rested == self.state.iteration or model.resolution <= RESOLUTION_MIN:
+            if model.rested == self.state.iteration or model.resolution <= _least(self.state, model):
                 break
             model = self._settled(model)
-            if model.found is None:
-                break
         return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
 
     def current(self) -> ModelState:
@@ -195,12 +215,41 @@ class _Turn:
     def _equality(self, model: ModelState) -> BoolArray:
         return self.columns.equality[model.columns]
 
+    def _in_subspace(self, model: ModelState, rng: np.random.Generator) -> ModelState:
+        """In many variables: a subspace of the last moves and random directions, unless there is one already."""
+        if self.frame.n <= FULL_SPACE_MAX or model.span is not None:
+            return model
+        moves = [] if self.state.move is None else [self.state.move[self.frame.moving]]
+        if model.begun >= 0 and model.begun != self.row:
+            moves.append(self.x - self.frame.seen(self.history.X[model.begun]))
+        moves = [d for d in moves if np.isfinite(d).all() and d.any()]
+        model = evolve(
+            model,
+            span=self.frame.subspace(moves, rng, SUBSPACE),
+            begun=self.row,
+            resolution=0.5 * model.radius,
+            started=model.radius,
+        )
+        self.frame = Frame(self.setup, self.state, self.row, model.span)
+        self.k = self.frame.k
+        return model
+
+    def _next_subspace(self, model: ModelState) -> ModelState:
+        """Nothing is left in this subspace at this resolution: another one, longer steps if this one has paid."""
+        radius = min(2.0 * model.longest, LONGEST) if model.longest > 0.0 else 0.5 * model.started
+        return evolve(model, found=None, span=None, radius=radius, longest=0.0, check=False)
+
     def _first_radius(self) -> float:
         """One frame; where a population has contracted in this local run, its extent."""
         run = self.state.searches.cma
         if run is None or run.begun < self.state.barrier.start or self.state.kind != "population":
             return 1.0
         return min(1.0, max(2.0 * run.sigma * float(run.D.max()), 1e-4))
+
+    def _poll_is_due(self) -> bool:
+        arms = len(self.state.credit.arms)
+        floors, hopes = (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1)
+        return arms == 0 or poll_is_due(self.state.credit, arms, floors, hopes, self.k)
 
     def _in_units(self, model: ModelState, length: float) -> float:
         return length / model.unit
@@ -210,11 +259,10 @@ class _Turn:
 
     def _lowered(self, model: ModelState) -> ModelState:
         """Nothing is left at this resolution: the next one, and a rest until the poll has had its turn."""
-        resolution, arms = model.resolution * 0.1, len(self.state.credit.arms)
-        due = arms == 0 or poll_is_due(
-            self.state.credit, arms, (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1), self.k
-        )
-        rested = self.state.iteration if due else -1
+        if model.span is not None:
+            return evolve(self._next_subspace(model), rested=self.state.iteration if self._poll_is_due() else -1)
+        resolution = model.resolution * 0.1
+        rested = self.state.iteration if self._poll_is_due() else -1
         radius = max(0.5 * model.resolution, resolution)
         return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
 
@@ -265,6 +313,8 @@ class _Turn:
             return model
         if history.status[row] != 0 or not abs(history.f[row]) <= VALUE_MAX or row in found.rows:
             return model
+        if model.span is not None and not self.frame.holds(history.X[row]):
+            return model
         values = self._values(model, np.array([row]))[0]
         s = found.place(self.frame.seen(history.X[row]))
         s_centre = found.place(self.x)
@@ -290,9 +340,12 @@ class _Turn:
         assert found is not None
         moved = self.row not in found.rows
         seen, model = model.seen, evolve(model, seen=self.history.size)
-        same = self.frame.same_levels(self.history.X[found.rows[:1]])
-        if same is not None and not same[0]:
-            return evolve(model, found=None)
+        if moved and model.span is not None:
+            return self._next_subspace(model)  # the centre has left it
+        if _at_other_levels(self.setup, self.state, model):
+            # Another function of the moving variables: what was learnt about lengths belongs to the old one.
+            radius = self._first_radius()
+            return evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0)
         if moved:
             distance = np.sqrt(((found.S - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             jump = float(distance.min())
@@ -384,7 +437,8 @@ class _Turn:
             radius = max(0.5 * radius, 2.0 * length)
         if radius <= 1.5 * model.resolution:
             radius = model.resolution
-        model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1)
+        longest = max(model.longest, length) if improved else model.longest
+        model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1, longest=longest)
         if model.columns.shape[0] and self.history.status[row] == 0:
             over = np.maximum(self._values(model, np.array([row]))[0][1:], 0.0) * ~self._equality(model)
             model = evolve(

@@ -48,7 +48,7 @@ class Portfolio(Step):
         ready = [True, *(search.ready(setup, state) for search in self.searches)]
         if state.explore and self.population > 0:
             arm = self.population
-        elif state.turn > 0 and ready[state.turn]:
+        elif state.turn > 0 and ready[state.turn] and not credit.starves(state.credit, self.floors):
             arm = state.turn
         else:
             arm = credit.choose(state.credit, ready, self.floors, self.hopes, setup.n)

@@ -12,6 +12,7 @@ from dfoattack.options import SEARCHES, Options
 from dfoattack.solver import Solver
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.covering import Covering
+from dfoattack.steps.fill import Fill
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
 from dfoattack.steps.speculative import Speculative
@@ -37,6 +38,7 @@ STEPS = {
     "speculative": Speculative(),
     "attack": Attack([by_name(name) for name in Options().attacks]),
     "portfolio": Portfolio(searches_of(Options(searches=SEARCHES))),
+    "fill": Fill(),
 }
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import dfoattack as da
+from dfoattack.options import SEARCHES
 from tests.integration.cases import (
     Network,
     assert_same_run,
@@ -77,6 +78,37 @@ def test_scaling_changes_no_decision_of_an_attack(operator: str, k: int) -> None
     assert "attack" in runs[0].records.step
     assert_same_run(runs[0], runs[1], fun=False)
     assert (runs[1].records.fun == 2.0**k * runs[0].records.fun).all()
+
+
+def chained(y: np.ndarray) -> np.ndarray:
+    return (100.0 * (y[:, 1:] - y[:, :-1] ** 2) ** 2 + (1.0 - y[:, :-1]) ** 2).sum(axis=1)
+
+
+def chained_run(fun: Any, **more: Any) -> da.Result:
+    """Long enough for changes of basis of the models, generations, and restarts."""
+    problem = da.Problem(objective=fun, space=[(-5.0, 5.0)] * 4, x0=[-1.2, 1.0, 0.7, 2.0], sense="minimize", **more)
+    return da.solve(problem, budget=700, seed=2, options={"searches": SEARCHES, "covering_quota": 10})
+
+
+@pytest.mark.parametrize("k", [-46, -3, 1, 46])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_scaling_changes_no_decision_of_any_search(constrained: bool, k: int) -> None:
+    more = {"constraints": [lambda x, y: x.sum(axis=1) - 3.0]} if constrained else {}
+    plain, scaled = chained_run(chained, **more), chained_run(lambda y: chained(y) * 2.0**k, **more)
+    assert_same_run(plain, scaled, fun=False)
+    assert {"model", "cma"} <= set(plain.records.step)
+
+
+@pytest.mark.parametrize(("scale", "shift", "left"), [(1e-14, 0.0, 1e-9), (1e14, 0.0, 1e-9), (1.0, 1e10, 1e-3)])
+def test_values_far_from_one_are_minimised_all_the_same(scale: float, shift: float, left: float) -> None:
+    problem = da.Problem(
+        objective=lambda y: scale * chained(y) + shift,
+        space=[(-5.0, 5.0)] * 3,
+        x0=[-1.2, 1.0, 0.7],
+        sense="minimize",
+    )
+    result = da.solve(problem, budget=700, seed=2)
+    assert chained(result.x[None])[0] <= left
 
 
 def test_tiny_objectives_are_still_minimised() -> None:
@@ -188,7 +220,12 @@ def test_attacks_change_nothing_where_no_gradient_exists() -> None:
 @pytest.mark.parametrize("poll", ["n+1", "2n"])
 def test_complete_polling_does_not_depend_on_the_block_size(problem: Callable[[], da.Problem], poll: str) -> None:
     runs = [
-        da.solve(problem(), budget=150, seed=1, options={"opportunistic": False, "block_size": size, "poll": poll})
+        da.solve(
+            problem(),
+            budget=150,
+            seed=1,
+            options={"opportunistic": False, "block_size": size, "poll": poll, "fill_blocks": False},
+        )
         for size in (1, 2, 3, 50)
     ]
     for other in runs[1:]:

@@ -163,7 +163,9 @@ def test_a_hybrid_column_turns_extreme_for_good() -> None:
 def test_only_labels() -> None:
     table = np.array([[3.0, 0.0], [1.0, 1.0], [2.0, 2.0], [0.0, 3.0]])
     problem = da.MultiProblem(
-        objective=lambda X: table[X[:, 0].astype(int)], sense=TWO, space=da.Box([None], [None], categorical={0: tuple("abcd")})
+        objective=lambda X: table[X[:, 0].astype(int)],
+        sense=TWO,
+        space=da.Box([None], [None], categorical={0: tuple("abcd")}),
     )
     result = da.solve_multi(problem, budget=50, seed=0)
     assert result.nfev == 4 and sorted(result.X[:, 0]) == [0.0, 1.0, 3.0]

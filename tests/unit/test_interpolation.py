@@ -29,9 +29,10 @@ def started(rng: np.random.Generator, n: int, p: int, radius: float = 1.0) -> tu
 
 
 def errors(found: Interpolation, X: np.ndarray) -> float:
-    """Largest error at the points of the set, X (k, n) being all points by row."""
+    """Largest error at the points of the set relative to the terms of the models; X (k, n) being all points by row."""
     wanted = functions(X[found.rows]) - found.offset
-    return float(np.abs(np.array([found.values(s) for s in found.S]) - wanted).max())
+    size = 1.0 + float(np.abs(found.H).max()) * float((found.S**2).sum(axis=1).max())
+    return float(np.abs(np.array([found.values(s) for s in found.S]) - wanted).max()) / size
 
 
 def kkt(S: np.ndarray, values: np.ndarray, H: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

@@ -10,8 +10,8 @@ import pytest
 import dfoattack as da
 from dfoattack._values import evolve
 from dfoattack.solver import Solver
-from dfoattack.steps.base import Outcome
 from dfoattack.steps._model_frame import Frame
+from dfoattack.steps.base import Outcome
 from dfoattack.steps.model import RESOLUTION_MIN, ModelSearch, _shape
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.transitions import Schedule

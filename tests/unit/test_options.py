@@ -48,6 +48,10 @@ WRONG: list[tuple[str, Any, str]] = [
     ("infeasible_margin", -0.1, "non-negative and finite"),
     ("certificate_beta", 1.0, "in (0, 1)"),
     ("timeout", 0.0, "positive or None"),
+    ("noise", "much", "None, 'auto' or a positive number"),
+    ("noise", 0.0, "None, 'auto' or a positive number"),
+    ("noise", True, "None, 'auto' or a positive number"),
+    ("noise", math.inf, "None, 'auto' or a positive number"),
     ("timeout", math.nan, "positive or None"),
     ("frame_size_init", 0.0, "positive and finite"),
     ("frame_size_init", (1.0, -1.0), "positive and finite"),
@@ -119,6 +123,8 @@ def test_options_are_frozen() -> None:
         {"frame_size_min": np.float64(1e-7)},
         {"searches": ("model", "vns")},
         {"searches": ()},
+        {"noise": "auto"},
+        {"noise": 0.25},
     ],
 )
 def test_options_survive_json(given: dict[str, Any]) -> None:

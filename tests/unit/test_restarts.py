@@ -59,6 +59,19 @@ def test_without_a_population_search_there_are_two_kinds() -> None:
     assert {r.kind for r in runs} == {FAR, SHAKE}
 
 
+@pytest.mark.parametrize("space", ["levels", "many"])
+def test_where_the_population_search_does_not_apply_there_are_two_kinds(space: str) -> None:
+    """A run that belonged to a search that never proposes would explore for ever."""
+    box, x0 = da.Box([None, -3.0], [None, 3.0], categorical={0: ["a", "b"]}), [0, 1.0]
+    if space == "many":
+        box, x0 = da.Box([-3.0] * 201, [3.0] * 201), [1.0] * 201
+    solver = begun(space=box, x0=x0)
+    runs: list[LocalRun] = []
+    for i in range(4):
+        runs.append(a_run(next_restart(solver.setup, after(solver, *runs), rng(i)).kind, 10))
+    assert {r.kind for r in runs} <= {FAR, SHAKE}
+
+
 def test_shakes_grow_and_begin_again() -> None:
     solver = begun()
     assert solver.state.mesh is not None
