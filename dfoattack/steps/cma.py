@@ -41,6 +41,7 @@ class CmaMemo:
     X: FloatArray
 
 
+<<<<<<< HEAD
 def applies(setup: Setup) -> bool:
     """Whether there is a population search: not too many variables, and a distance between the values of each.
 
@@ -49,6 +50,8 @@ def applies(setup: Setup) -> bool:
     return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels and setup.polyhedron is None
 
 
+=======
+>>>>>>> main
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
@@ -70,7 +73,11 @@ class CMA(Search):
         self.sigma, self.wide, self.population, self.restarts = sigma, wide, population, restarts
 
     def ready(self, setup: Setup, state: SolverState) -> bool:
+<<<<<<< HEAD
         if not applies(setup) or state.mesh is None or state.centre < 0:
+=======
+        if not self.usable(setup) or state.mesh is None or state.centre < 0:
+>>>>>>> main
             return False
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row

@@ -68,9 +68,12 @@ class ModelSearch(Search):
         if state.mesh is None or state.floored or not setup.geometry.moving.shape[0]:
             return False
         model = state.searches.model
-        if model is None or (model.rested != state.iteration and model.resolution > _least(state, model)):
+        if model is None:
             return True
-        return model.resolution <= _least(state, model) and _at_other_levels(setup, state, model)
+        least = _least(state, model)
+        if model.rested != state.iteration and model.resolution > least:
+            return True
+        return model.resolution <= least and _at_other_levels(setup, state, model)
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         if not self.ready(setup, state):
