@@ -15,12 +15,8 @@ import numpy as np
 from dfoattack import starts
 from dfoattack._typing import FloatArray
 from dfoattack.state import Setup, SolverState
-<<<<<<< HEAD
-from dfoattack.steps import admissible, cma
-=======
 from dfoattack.steps import admissible
 from dfoattack.steps.cma import CMA
->>>>>>> main
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
 WEIGHTS = {POPULATION: 1.0, FAR: 1.0, SHAKE: 1.0}
@@ -44,11 +40,7 @@ def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> 
     for run in state.runs:
         if run.kind in spent:
             spent[run.kind] += run.end - run.start
-<<<<<<< HEAD
-    population = "cma" in setup.options.searches and cma.applies(setup)
-=======
     population = "cma" in setup.options.searches and CMA.usable(setup)
->>>>>>> main
     kinds = [kind for kind in WEIGHTS if kind != POPULATION or population]
     kind = min(kinds, key=lambda name: spent[name] / WEIGHTS[name])
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)

@@ -46,18 +46,6 @@ def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     return np.vstack([out, design(setup, rng, count - 1, middle)]) if count > 1 else out
 
 
-<<<<<<< HEAD
-def first_points(setup: Setup, rng: np.random.Generator) -> FloatArray:
-    """What a run evaluates first, (k, n): the user's start points and, up to `n_init` points in all, a design; see `first_design`."""
-    given = setup.starts
-    if not given.shape[0]:
-        return first_design(setup, rng)
-    more = (setup.options.n_init or 0) - given.shape[0]
-    return np.vstack([given, design(setup, rng, more, given[0])]) if more > 0 else given
-
-
-=======
->>>>>>> main
 def filled(setup: Setup, rng: np.random.Generator, queue: FloatArray, scale: FloatArray | None) -> FloatArray:
     """Start points (q, n), and behind them what makes the block full: the first models' points round a single one, else further design points."""
     q, n = queue.shape
@@ -87,8 +75,6 @@ def _in_ball(rng: np.random.Generator, k: int, n: int) -> FloatArray:
     D = rng.standard_normal((k, n))
     D *= (10.0 ** -rng.random(k) / np.sqrt((D * D).sum(axis=1)))[:, None]
     return D
-<<<<<<< HEAD
-=======
 
 
 def first_points(setup: Setup, rng: np.random.Generator) -> FloatArray:
@@ -98,7 +84,6 @@ def first_points(setup: Setup, rng: np.random.Generator) -> FloatArray:
         return first_design(setup, rng)
     more = (setup.options.n_init or 0) - given.shape[0]
     return np.vstack([given, design(setup, rng, more, given[0])]) if more > 0 else given
->>>>>>> main
 
 
 def restart_point(setup: Setup, rng: np.random.Generator, history: History, scale: FloatArray) -> FloatArray:

@@ -41,17 +41,6 @@ class CmaMemo:
     X: FloatArray
 
 
-<<<<<<< HEAD
-def applies(setup: Setup) -> bool:
-    """Whether there is a population search: not too many variables, and a distance between the values of each.
-
-    Known linear constraints would move its samples, and a distribution cannot adapt to points that it did not draw.
-    """
-    return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels and setup.polyhedron is None
-
-
-=======
->>>>>>> main
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
@@ -72,12 +61,14 @@ class CMA(Search):
     def __init__(self, sigma: float = 1.0, wide: float = 2.0, population: float = 1.0, restarts: bool = True) -> None:
         self.sigma, self.wide, self.population, self.restarts = sigma, wide, population, restarts
 
+    @staticmethod
+    def usable(setup: Setup) -> bool:
+        """Whether the search can work on a problem at all: no levels, which have no distribution; no known linear constraints, which
+        would move its samples."""
+        return 1 <= setup.n <= VARIABLES_MAX and not setup.geometry.has_levels and setup.polyhedron is None
+
     def ready(self, setup: Setup, state: SolverState) -> bool:
-<<<<<<< HEAD
-        if not applies(setup) or state.mesh is None or state.centre < 0:
-=======
         if not self.usable(setup) or state.mesh is None or state.centre < 0:
->>>>>>> main
             return False
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row
