@@ -23,6 +23,8 @@ from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
 from dfoattack.trials import Counters, Evaluations, Trials
 
+POLL_SHARE = 0.4  # of the places, at most, which a poll of n + 2 points may take from a block that a search leads
+
 
 class _Block:
     """A block that is being filled: rows, their owners, and what is known already."""
@@ -90,7 +92,7 @@ def gathered(
     block.places = size * -(-block.size // size)
     follower, memo, seen = state, proposal.memo, state.history.size
     stage = state.stage
-    while block.free and stage + 1 < len(steps) and _brings_along(steps[stage], state):
+    while block.free and stage + 1 < len(steps) and _brings_along(setup, steps[stage], state, block.places):
         # As if the step had failed: its block may hold what would be asked next.
         if not isinstance(steps[stage], Portfolio):
             follower = steps[stage].update(setup, follower, Outcome(memo, seen, seen))
@@ -119,9 +121,11 @@ def gathered(
     return Pending(trials, origins[order], proposal.memo, parts)
 
 
-def _brings_along(step: Step, state: SolverState) -> bool:
+def _brings_along(setup: Setup, step: Step, state: SolverState, places: int) -> bool:
     """Whether the next step may join: the poll brings the rest of its iteration, searches the poll once blocks have brought nothing."""
     if isinstance(step, Portfolio):
+        if setup.n + 2 > POLL_SHARE * places and not state.floored:
+            return False
         return state.searches.fill is not None and state.searches.fill.fails > 0 and not state.explore
     return isinstance(step, (Poll, PollCompletion))
 

@@ -19,7 +19,7 @@ from dfoattack.steps import admissible
 from dfoattack.steps.cma import CMA
 
 FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
-WEIGHTS = {POPULATION: 1.0, FAR: 1.0, SHAKE: 1.0}
+WEIGHTS = {POPULATION: 2.0, FAR: 1.0, SHAKE: 1.0}
 LOOK_BACK = 3.0  # times n + 1: evaluations over which the progress of a run is measured
 YOUNG = 6.0  # times n + 1: evaluations every run may spend
 PATIENCE = 10.0  # times the recent progress: what a run may still be expected to gain
@@ -32,6 +32,11 @@ class Restart:
 
     kind: str
     queue: FloatArray
+
+
+def possible(setup: Setup) -> bool:
+    """Whether a local run may be followed by others: there is a budget to be used."""
+    return setup.options.restarts and math.isfinite(setup.budget)
 
 
 def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Restart:

@@ -224,6 +224,8 @@ class ModelState:
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
     phase : int                     of the barrier, for which the columns were chosen
     span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
+    level : int                     history row of the centre when the resolution fell last
+    barren : int                    resolutions in a row at which nothing was gained
     begun : int                     history row at which the subspace was chosen
     longest, started : float        longest step that paid in it, radius at its beginning
     """
@@ -244,6 +246,8 @@ class ModelState:
     margin: FloatArray = field(default_factory=lambda: np.empty(0))
     phase: int = 2
     span: FloatArray | None = None
+    level: int = -1
+    barren: int = 0
     begun: int = -1
     longest: float = 0.0
     started: float = 1.0

@@ -67,6 +67,7 @@ from dfoattack.trials import Counters, Evaluations, Trials
 
 START = "start"
 FILL = Fill()
+IDLE = 10.0  # times n + 1: evaluations without a new incumbent after which a local run comes to its end
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
 GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
 OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
@@ -560,7 +561,7 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
         )
         at_end = mesh.size <= smallest if setup.continuous else mesh.finest
         floored = at_end and not state.refine
-        mesh = mesh if floored else _refined(state, mesh, x)
+        mesh = mesh if floored else _refined(setup, state, mesh, x)
     state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))
     if restarts.hopeless(setup, state):
         return _restart(setup, state, rng)
@@ -573,8 +574,14 @@ def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -
     return state
 
 
-def _refined(state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:
-    """One notch down; half the way (in the exponent) to the resolution of the models where they are far below the frame."""
+def _refined(setup: Setup, state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:
+    """One notch down; half the way (in the exponent) to the resolution of the models where they are far below the frame.
+
+    All the way where nothing has improved for long and what is left of the budget can go elsewhere.
+    """
+    idle = state.history.size - 1 - max(state.centre, state.barrier.start)
+    if idle > IDLE * (setup.n + 1) and restarts.possible(setup):
+        return mesh.reset(0.99 * setup.options.frame_size_min * mesh.scale, x)
     finer, model = mesh.refined(x), state.searches.model
     if model is None or finer.size <= 10.0 * model.resolution:
         return finer
@@ -598,7 +605,7 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         kind=state.kind,
     )
     state = evolve(state, runs=(*state.runs, run))
-    if not setup.options.restarts or not math.isfinite(setup.budget):
+    if not restarts.possible(setup):
         return evolve(state, stop=StopReason.FRAME)
     restart = restarts.next_restart(setup, state, rng)
     if not restart.queue.shape[0]:

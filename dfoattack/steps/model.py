@@ -29,6 +29,8 @@ from dfoattack.steps._model_frame import Frame
 from dfoattack.steps._model_step import Judge, geometry_step, trust_region_step
 from dfoattack.steps.base import Outcome, Proposal, Search
 
+BARREN_MAX = 2  # resolutions in a row without a gain after which the models have had their say about this incumbent
+GAIN_MIN = 1e-15  # of the objective's range
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
 COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
 POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
@@ -70,6 +72,8 @@ class ModelSearch(Search):
         model = state.searches.model
         if model is None:
             return True
+        if model.barren >= BARREN_MAX and _centre(setup, state) == model.level:
+            return False
         least = _least(state, model)
         if model.rested != state.iteration and model.resolution > least:
             return True
@@ -169,7 +173,11 @@ class _Turn:
                 model = evolve(model, check=False)
                 continue
             model = self._lowered(model)
-            if model.rested == self.state.iteration or model.resolution <= _least(self.state, model):
+            if (
+                model.rested == self.state.iteration
+                or model.barren >= BARREN_MAX
+                or model.resolution <= _least(self.state, model)
+            ):
                 break
             model = self._settled(model)
         return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
@@ -249,6 +257,15 @@ class _Turn:
             return 1.0
         return min(1.0, max(2.0 * run.sigma * float(run.D.max()), 1e-4))
 
+    def _gained(self, model: ModelState) -> bool:
+        """Whether the incumbent has improved, beyond round-off, since the resolution fell last."""
+        F, old = self.history.buffer.F, model.level
+        if old < 0 or self.row == old:
+            return old < 0
+        if self.history.buffer.H[old] > 0.0 or self._first:
+            return True
+        return bool(F[old] - F[self.row] > GAIN_MIN * self.state.barrier.f_scale)
+
     def _poll_is_due(self) -> bool:
         arms = len(self.state.credit.arms)
         floors, hopes = (POLL_FLOOR,) + (0.0,) * (arms - 1), (POLL_HOPE,) + (1.0,) * (arms - 1)
@@ -265,6 +282,8 @@ class _Turn:
         if model.span is not None:
             return evolve(self._next_subspace(model), rested=self.state.iteration if self._poll_is_due() else -1)
         resolution = model.resolution * 0.1
+        barren = 0 if self._gained(model) else model.barren + 1
+        model = evolve(model, barren=barren, level=self.row)
         rested = self.state.iteration if self._poll_is_due() else -1
         radius = max(0.5 * model.resolution, resolution)
         return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
