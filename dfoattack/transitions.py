@@ -33,7 +33,7 @@ from dfoattack.barrier import (
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.geometry import Geometry
-from dfoattack.mesh import Mesh, first_frame
+from dfoattack.mesh import Mesh
 from dfoattack.noise import NoiseState, cautious, resolution, with_evaluations
 from dfoattack.options import Options
 from dfoattack.problem import Problem
@@ -513,11 +513,7 @@ def _start_run(setup: Setup, state: SolverState) -> SolverState:
 
 def first_mesh(setup: Setup, x: FloatArray, scale: FloatArray | None) -> Mesh:
     """The mesh of a run that begins at x (n,), in the metric `scale` (n,) of an earlier one if there is one."""
-    size, geometry = setup.options.frame_size_init, setup.geometry
-    if size is None:
-        request = first_frame(x, setup.lower, setup.upper)
-    else:
-        request = np.broadcast_to(np.asarray(size, dtype=np.float64), x.shape).copy()
+    geometry, request = setup.geometry, starts.mesh_scale(setup, x)
     if not geometry.plain:
         request = np.where(
             geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)

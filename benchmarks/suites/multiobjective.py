@@ -158,10 +158,12 @@ def _dtlz1(q: int) -> Function:
     return objectives
 
 
-def _dtlz2(q: int) -> Function:
+def dtlz2(q: int, centre: float = 0.5) -> Function:
+    """q objectives; the other variables are best at `centre`."""
+
     def objectives(X: FloatArray) -> FloatArray:
         """Front on the unit sphere."""
-        g = np.sum((X[:, q - 1 :] - 0.5) ** 2, axis=1)
+        g = np.sum((X[:, q - 1 :] - centre) ** 2, axis=1)
         angles = 0.5 * np.pi * X[:, : q - 1]
         parts = []
         for j in range(q):
@@ -294,10 +296,10 @@ PROBLEMS: dict[str, MultiObjective] = {
         _dtlz1(3), (0,) * 7, (1,) * 7, (1, 1, 1), pareto_set=_grid(7, 3, 0.5), hypervolume=1.0 - 1.0 / 48.0
     ),
     "dtlz2-2": MultiObjective(
-        _dtlz2(2), (0,) * 11, (1,) * 11, _TWO, pareto_set=_grid(11, 2, 0.5), hypervolume=1.21 - math.pi / 4.0
+        dtlz2(2), (0,) * 11, (1,) * 11, _TWO, pareto_set=_grid(11, 2, 0.5), hypervolume=1.21 - math.pi / 4.0
     ),
     "dtlz2-3": MultiObjective(
-        _dtlz2(3), (0,) * 12, (1,) * 12, _THREE, pareto_set=_grid(12, 3, 0.5), hypervolume=1.331 - math.pi / 6.0
+        dtlz2(3), (0,) * 12, (1,) * 12, _THREE, pareto_set=_grid(12, 3, 0.5), hypervolume=1.331 - math.pi / 6.0
     ),
     "binh-korn": MultiObjective(
         binh_korn, (0, 0), (5, 3), (140, 50), constraints=binh_korn_constraints, pareto_set=binh_korn_set

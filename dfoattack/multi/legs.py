@@ -37,8 +37,9 @@ def schedule(options: Options, geometry: Geometry) -> transitions.Schedule:
 
 
 def _options(options: Options) -> Options:
-    # No gradients here, and no budget for populations.
-    return replace(options, attacks=(), searches=tuple(name for name in options.searches if name in LEG_SEARCHES))
+    # No gradients here, no budget for populations, and only the points that the steps ask for.
+    searches = tuple(name for name in options.searches if name in LEG_SEARCHES)
+    return replace(options, attacks=(), searches=searches, fill_blocks=False)
 
 
 def _setup(setup: MultiSetup, budget: float, starts: FloatArray) -> Setup:

@@ -160,6 +160,16 @@ def test_a_hybrid_column_turns_extreme_for_good() -> None:
     assert np.all(np.isinf(history.F[history.X[:, 0] < 0.0])), "judged again, the points before as well"
 
 
+def test_noise_is_refused() -> None:
+    with pytest.raises(da.OptionError, match="`noise`"):
+        da.MultiSolver(linear_problem(), {"noise": 0.1})
+
+
+def test_blocks_are_cut_and_not_filled() -> None:
+    result = da.solve_multi(linear_problem(), budget=60, seed=0, options={"block_size": 4})
+    assert result.nfev == 60 and result.success and "fill" not in result.records.step
+
+
 def test_only_labels() -> None:
     table = np.array([[3.0, 0.0], [1.0, 1.0], [2.0, 2.0], [0.0, 3.0]])
     problem = da.MultiProblem(
