@@ -21,7 +21,7 @@ class Cell:
 
     suite, instance, group : str    where it comes from; `instance` and `n` are unique within the suite
     n : int                         number of variables
-    solver : str                    base name and options as given, e.g. "dfoattack:models=False"
+    solver : str                    base name and options as given, e.g. "dfoattack:covering=False"
     seed : int                      of the start and of the solver
     budget : float                  counted evaluations
     gradient_cost : float           evaluations charged for one vector-Jacobian product at one point

@@ -90,7 +90,7 @@ class Solver(NamedTuple):
 def load(name: str) -> Solver:
     """The adaptor of that name, or a function of another package given as `package.module.function`.
 
-    Options follow a colon: `dfoattack:models=False,poll=2n`. Raises ValueError for an unknown name or options where none
+    Options follow a colon: `dfoattack:covering=False,poll=2n`. Raises ValueError for an unknown name or options where none
     are taken, what the adaptor's own check raises for wrong ones, ImportError where a package is missing.
     """
     base, options = split_options(name)

@@ -48,9 +48,9 @@ def test_budgets_are_read_as_written() -> None:
 
 
 def test_solver_names_carry_options() -> None:
-    names = baselines.names("dfoattack:models=False,poll=2n,cma-es, dfoattack:attacks=('sign','l2'),seed=3,random")
+    names = baselines.names("dfoattack:covering=False,poll=2n,cma-es, dfoattack:attacks=('sign','l2'),seed=3,random")
     assert names == [
-        "dfoattack:models=False,poll=2n",
+        "dfoattack:covering=False,poll=2n",
         "cma-es",
         "dfoattack:attacks=('sign','l2'),seed=3",
         "random",
@@ -60,10 +60,10 @@ def test_solver_names_carry_options() -> None:
     with pytest.raises(da.OptionError, match="Did you mean `models`"):
         baselines.load("dfoattack:modells=False")
     with pytest.raises(ValueError, match="takes no options"):
-        baselines.load("random:models=False")
+        baselines.load("random:covering=False")
     with pytest.raises(ValueError, match="Unknown solver `nomd`"):
         baselines.names("nomd")
-    assert "models=False" in baselines.load("dfoattack:models=False").configuration
+    assert "covering=False" in baselines.load("dfoattack:covering=False").configuration
 
 
 def test_an_option_reaches_the_solver() -> None:
@@ -73,7 +73,7 @@ def test_an_option_reaches_the_solver() -> None:
     problem = instance.problem()
     problem.x0 = instance.start(0)[None]
     with_models = baselines.load("dfoattack").run(problem, 60.0, 0, 2.0)
-    without = baselines.load("dfoattack:models=False").run(problem, 60.0, 0, 2.0)
+    without = baselines.load("dfoattack:covering=False").run(problem, 60.0, 0, 2.0)
     assert not np.array_equal(with_models.X, without.X)
 
 
