@@ -138,7 +138,7 @@ def test_solver_reaches_the_known_value(suite: str, name: str) -> None:
     instance = suites.load(suite).instances(only=[name])[0]
     problem = instance.problem(seed=0)
     assert problem.known is not None
-    result = da.solve(problem, budget=600, seed=0)
+    result = da.solve(problem, budget=1500, seed=0)
     assert result.maxcv <= 1e-6
     assert result.fun == pytest.approx(problem.known.value, abs=1e-3)
 

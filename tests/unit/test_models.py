@@ -8,7 +8,6 @@ import pytest
 import dfoattack as da
 from dfoattack.multi.models import quadratic_models
 from dfoattack.solver import Solver
-from dfoattack.steps.model import minimiser
 
 
 def quadratics(n: int, m: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,17 +53,6 @@ def test_too_few_or_degenerate_points_give_no_model() -> None:
     assert quadratic_models(np.vstack([line, line[:1]]), np.vstack([values, [[9.0]]]), np.ones(6)) is None
 
 
-def test_minimiser_respects_box_and_constraints() -> None:
-    c, g = np.array([0.0, 0.0]), np.array([[-1.0, -1.0], [1.0, 0.0]])
-    models = quadratic_models(*_plane(c, g), np.ones(12))
-    assert models is not None
-    step = minimiser(models, np.array([0.25]), np.array([-1.0, -1.0]), np.array([1.0, 0.5]))
-    np.testing.assert_allclose(step, [0.25, 0.5], atol=1e-6)
-    unconstrained = quadratic_models(*_plane(c[:1], g[:1]), np.ones(12))
-    assert unconstrained is not None
-    np.testing.assert_allclose(minimiser(unconstrained, np.empty(0), -np.ones(2), np.ones(2)), [1.0, 1.0], atol=1e-6)
-
-
 def _plane(c: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     S = np.random.default_rng(3).uniform(-1, 1, (12, 2))
     return S, c + S @ g.T
@@ -80,7 +68,7 @@ def test_models_solve_a_smooth_constrained_problem() -> None:
     with_models = [da.solve(problem, budget=150, seed=seed) for seed in range(3)]
     assert all(r.maxcv == 0.0 and abs(r.fun - 2**0.5) < 1e-6 for r in with_models)
     assert "model" in with_models[0].records.step
-    without = da.solve(problem, budget=150, seed=0, options={"models": False})
+    without = da.solve(problem, budget=150, seed=0, options={"searches": ()})
     assert "model" not in without.records.step
 
 

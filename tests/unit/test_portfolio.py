@@ -80,10 +80,14 @@ def test_one_that_goes_on_keeps_the_turn_for_a_spell() -> None:
         if state.turn != 1:
             break
     assert len(names) == int(SPELL * (solver.setup.n + 1)) + 1 and set(names) == {"one"}
-    state = evolve(solver.state, turn=1)
+    state, names = evolve(solver.state, turn=1), []
     for _ in range(50):
         name, state = turn(stage, solver, state, gain=1.0)
-        assert name == "one" and state.turn == 1 and state.spell == 0.0, "success renews the spell"
+        names.append(name)
+        if name:
+            assert name == "one" and state.turn == 1 and state.spell == 0.0, "success renews the spell"
+    first = names.index("")
+    assert first > 20 and "two" not in names, "only the poll, once it starves, comes between"
 
 
 def test_gains_are_credited_to_the_arm() -> None:
