@@ -154,6 +154,11 @@ def _panels(count: int, columns: int) -> tuple[Figure, list[Any]]:
 
 def _finish(figure: Figure, axes: Sequence[Any]) -> bytes:
     """One legend below all panels; PNG bytes without a date in them."""
+    for ax in axes:
+        # A logarithmic axis without a single value on it cannot be drawn: nothing feasible was found there.
+        y = [np.asarray(line.get_ydata(), dtype=np.float64) for line in ax.get_lines()]
+        if not any(np.any(np.isfinite(values) & (values > 0.0)) for values in y):
+            ax.set(xscale="linear", yscale="linear")
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
