@@ -44,7 +44,7 @@ class CmaMemo:
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
-    The first run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a
+    Beside the model search it waits until that has gained nothing at a resolution. The first run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a
     doubled population or with a small one and a small step, whichever has spent less so far. Draws lam * n normals a turn, and n + 2
     uniform numbers more where a run begins away from the incumbent. Periodic variables wrap, others are folded into the box.
 
@@ -70,6 +70,9 @@ class CMA(Search):
     def ready(self, setup: Setup, state: SolverState) -> bool:
         if not self.usable(setup) or state.mesh is None or state.centre < 0:
             return False
+        model = state.searches.model
+        if "model" in setup.options.searches and not state.explore and (model is None or not model.barren):
+            return False  # a sample that moves the incumbent away from models that do well would undo their work
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row
 

@@ -20,7 +20,7 @@ from dfoattack.search_states import SubspaceState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search
 
-VARIABLES_MIN = 30
+VARIABLES_MIN = 101  # below, models of the whole space do better
 STEP_MIN, STEP_MAX = 1e-12, 1e3  # in units of the scale
 EXPAND, SHRINK = 2.0, 0.5
 
