@@ -71,7 +71,7 @@ class CMA(Search):
         if not self.usable(setup) or state.mesh is None or state.centre < 0:
             return False
         model = state.searches.model
-        if "model" in setup.options.searches and not state.explore and (model is None or not model.barren):
+        if model is not None and not model.barren and not state.explore:
             return False  # a sample that moves the incumbent away from models that do well would undo their work
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row

@@ -23,7 +23,9 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def begun(turns: int = 1, dimension: int = 3, **more: Any) -> Solver:
-    return run(alone(Subspace(dimension), sphere, [(-5.0, 5.0)] * N, rng().uniform(-3.0, 3.0, N), **more), turns)
+    return run(
+        alone(Subspace(dimension, minimum=30), sphere, [(-5.0, 5.0)] * N, rng().uniform(-3.0, 3.0, N), **more), turns
+    )
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 5])
@@ -31,7 +33,7 @@ def test_orthogonal_pairs_of_the_step_size(dimension: int) -> None:
     solver = begun(dimension=dimension)
     own = SubspaceState(0.25)
     state = evolve(solver.state, searches=evolve(solver.state.searches, subspace=own))
-    proposal = Subspace(dimension).propose(solver.setup, state, rng(), None)
+    proposal = Subspace(dimension, minimum=30).propose(solver.setup, state, rng(), None)
     D = proposal.X - proposal.origins
     assert D.shape == (2 * dimension, N) and not proposal.on_mesh.any()
     np.testing.assert_allclose(D[::2] @ D[::2].T, 0.25**2 * np.eye(dimension), atol=1e-10)
@@ -41,7 +43,7 @@ def test_orthogonal_pairs_of_the_step_size(dimension: int) -> None:
 def test_directions_are_uniform() -> None:
     """The components of a uniform direction have mean 0 and variance 1/n."""
     solver = begun(dimension=2)
-    rows = [Subspace(2).propose(solver.setup, solver.state, rng(s), None).memo.P[::2] for s in range(200)]
+    rows = [Subspace(2, minimum=30).propose(solver.setup, solver.state, rng(s), None).memo.P[::2] for s in range(200)]
     P = np.vstack(rows)
     assert abs(P.mean()) < 4.0 / np.sqrt(P.size * N) and np.abs(P.var(axis=0) * N - 1.0).max() < 0.5
 
@@ -51,13 +53,13 @@ def test_the_side_of_the_last_success_comes_first() -> None:
     last = rng(5).standard_normal(N)
     own = SubspaceState(0.1, last / np.linalg.norm(last))
     state = evolve(solver.state, searches=evolve(solver.state.searches, subspace=own))
-    P = Subspace(3).propose(solver.setup, state, rng(), None).memo.P
+    P = Subspace(3, minimum=30).propose(solver.setup, state, rng(), None).memo.P
     assert (P[::2] @ last >= 0.0).all() and (P[1::2] @ last <= 0.0).all()
 
 
 def test_success_doubles_and_failure_halves() -> None:
     solver = begun()
-    search, setup, state = Subspace(3), solver.setup, solver.state
+    search, setup, state = Subspace(3, minimum=30), solver.setup, solver.state
     memo = search.propose(setup, state, rng(), None).memo
     size = state.history.size
     failed = search.update(setup, state, Outcome(memo, size, size)).searches.subspace
@@ -81,11 +83,11 @@ def test_success_doubles_and_failure_halves() -> None:
 
 
 def test_it_is_for_many_variables() -> None:
-    few = run(alone(Subspace(), sphere, [(-5.0, 5.0)] * 5, [1.0] * 5), 1)
-    assert VARIABLES_MIN > 5 and not Subspace().ready(few.setup, few.state)
-    assert len(Subspace().propose(few.setup, few.state, rng(), None).X) == 0
+    few = run(alone(Subspace(minimum=30), sphere, [(-5.0, 5.0)] * 5, [1.0] * 5), 1)
+    assert VARIABLES_MIN > 5 and not Subspace(minimum=30).ready(few.setup, few.state)
+    assert len(Subspace(minimum=30).propose(few.setup, few.state, rng(), None).X) == 0
     assert Subspace(1, minimum=5).ready(few.setup, few.state)
-    assert begun().setup.n >= VARIABLES_MIN
+    assert not Subspace().ready(begun().setup, begun().state) and begun().setup.n < VARIABLES_MIN
 
 
 def failing(X: np.ndarray) -> np.ndarray:
@@ -98,7 +100,7 @@ def test_points_and_replay(objective: Any, granularity: float) -> None:
     space = da.Box(np.full(N, -5.0), np.full(N, 5.0), granularity=np.full(N, granularity))
 
     def make() -> Solver:
-        return alone(Subspace(2), objective, space, np.full(N, 0.5), budget=150)
+        return alone(Subspace(2, minimum=30), objective, space, np.full(N, 0.5), budget=150)
 
     check_points(run(make()))
     check_replay(make, every=11)
@@ -110,7 +112,7 @@ def test_draws_depend_on_the_state_alone() -> None:
     for own in (None, SubspaceState(1e-3, np.ones(N) / np.sqrt(N))):
         generator = rng()
         state = evolve(solver.state, searches=evolve(solver.state.searches, subspace=own))
-        Subspace(3).propose(solver.setup, state, generator, None)
+        Subspace(3, minimum=30).propose(solver.setup, state, generator, None)
         ends.append(generator.random())
     expected = rng()
     expected.standard_normal((N, 3))
@@ -125,5 +127,5 @@ def test_it_descends_in_many_variables(objective: Any, share: float) -> None:
     x0 = rng(3).uniform(-4.0, 4.0, N)
     # Nothing but this search: its failures must not end the run at the smallest frame.
     options = {"frame_size_min": 1e-290}
-    solver = run(alone(Subspace(), objective, [(-5.0, 5.0)] * N, x0, budget=60 * N, options=options))
+    solver = run(alone(Subspace(minimum=30), objective, [(-5.0, 5.0)] * N, x0, budget=60 * N, options=options))
     assert best(solver) < share * float(objective(x0[None])[0])
