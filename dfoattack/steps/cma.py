@@ -44,7 +44,8 @@ class CmaMemo:
 class CMA(Search):
     """Draw one generation of a CMA-ES run and adapt the distribution to its ranking.
 
-    Beside the model search it waits until that has gained nothing at a resolution. The first run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a
+    Beside the model search it waits until that has gained nothing at a resolution. The first run starts at the incumbent. When it has met
+    a termination criterion the next one starts at random in the box, with a
     doubled population or with a small one and a small step, whichever has spent less so far. Draws lam * n normals a turn, and n + 2
     uniform numbers more where a run begins away from the incumbent. Periodic variables wrap, others are folded into the box.
 
