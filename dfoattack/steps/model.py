@@ -509,6 +509,6 @@ def _shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
     size = np.maximum(size, size.max() * 1e-4)
     if size.max() <= ROUND * size.min() or not size.max() > 0.0:
         return np.eye(n), np.eye(n)
-    factor = np.clip(size**-0.25, None, None)
+    factor = size**-0.25
     factor /= np.exp(np.mean(np.log(factor)))
     return (axes * factor) @ axes.T, (axes / factor) @ axes.T
