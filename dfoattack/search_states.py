@@ -222,6 +222,7 @@ class ModelState:
     failures : int                  designs in a row none of whose points could be evaluated
     origin : int                    history row from which the pending step starts
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
+    weights : float64 (m,)          of objective and violations in what judged the last steps
     phase : int                     of the barrier, for which the columns were chosen
     span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
     level : int                     history row of the centre when the resolution fell last
@@ -244,6 +245,7 @@ class ModelState:
     failures: int = 0
     origin: int = -1
     margin: FloatArray = field(default_factory=lambda: np.empty(0))
+    weights: FloatArray = field(default_factory=lambda: np.empty(0))
     phase: int = 2
     span: FloatArray | None = None
     level: int = -1

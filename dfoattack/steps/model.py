@@ -111,9 +111,23 @@ def _least(state: SolverState, model: ModelState) -> float:
 
 
 def _centre(setup: Setup, state: SolverState) -> int:
-    """The feasible incumbent; as long as there is none, the least infeasible point of the run."""
-    barrier = state.barrier
-    if barrier.feas >= 0 or barrier.inf < 0:
+    """The feasible incumbent; as long as there is none, the least infeasible point of the run.
+
+    Beside equalities the best point of the set by objective and weighted violations: a path inside a thin band is no path.
+    """
+    barrier, model = state.barrier, state.searches.model
+    columns = barrier.columns
+    if (
+        columns is not None
+        and columns.equality.any()
+        and barrier.phase == 2
+        and (barrier.feas >= 0 or barrier.inf >= 0)
+    ):
+        if model is not None and model.found is not None and model.weights.shape[0]:
+            rows, history = np.append(model.found.rows, state.centre), state.history
+            over = np.maximum(columns.excess(history.C[rows])[:, model.columns], 0.0)
+            return int(rows[np.argmin(history.f[rows] + over @ model.weights[1:])])
+    elif barrier.feas >= 0 or barrier.inf < 0:
         return state.centre
     H = state.history.buffer.H[barrier.start : state.history.size]
     return barrier.start + int(np.argmin(H))
@@ -461,6 +475,10 @@ class _Turn:
             radius = model.resolution
         longest = max(model.longest, length) if improved else model.longest
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1, longest=longest)
+        if plan.judge is not None and not self._first:
+            # Weights rise at once and fall slowly, so that the same point stays the centre.
+            old = model.weights if model.weights.shape == plan.judge.weights.shape else plan.judge.weights
+            model = evolve(model, weights=np.maximum(0.9 * old, plan.judge.weights))
         if model.columns.shape[0] and self.history.status[row] == 0:
             over = np.maximum(self._values(model, np.array([row]))[0][1:], 0.0) * ~self._equality(model)
             model = evolve(
