@@ -123,7 +123,7 @@ def _centre(setup: Setup, state: SolverState) -> int:
         and barrier.phase == 2
         and (barrier.feas >= 0 or barrier.inf >= 0)
     ):
-        if model is not None and model.found is not None and model.weights.shape[0]:
+        if model is not None and model.found is not None and model.weights.shape[0] == model.columns.shape[0] + 1:
             rows, history = np.append(model.found.rows, state.centre), state.history
             over = np.maximum(columns.excess(history.C[rows])[:, model.columns], 0.0)
             return int(rows[np.argmin(history.f[rows] + over @ model.weights[1:])])
@@ -214,7 +214,7 @@ class _Turn:
         """Without a set, and with the constraint columns that matter now."""
         columns = _relevant(self.state, np.flatnonzero(self.history.status == 0))
         nothing = np.zeros(columns.shape[0])
-        return evolve(model, columns=columns, margin=nothing, phase=self.state.barrier.phase)
+        return evolve(model, columns=columns, margin=nothing, weights=np.empty(0), phase=self.state.barrier.phase)
 
     def _with_columns(self, model: ModelState) -> ModelState:
         """Models of other constraints where there are too many for all of them and others have come into sight."""
@@ -227,7 +227,7 @@ class _Turn:
         place = {int(j): i for i, j in enumerate(model.columns)}
         old = np.array([place.get(int(j), -1) for j in wanted])
         H = np.concatenate([found.H[:1], np.where(old[:, None, None] >= 0, found.H[1:][old], 0.0)])
-        model = evolve(model, columns=wanted, margin=np.where(old >= 0, model.margin[old], 0.0))
+        model = evolve(model, columns=wanted, weights=np.empty(0), margin=np.where(old >= 0, model.margin[old], 0.0))
         fresh = interpolate(
             found.rows, found.S, self._values(model, found.rows), found.base, found.basis, found.back, H
         )
