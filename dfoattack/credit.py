@@ -7,6 +7,7 @@ Turns are handed out so that every arm's share of the recent cost follows its ra
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def earned(credit: Credit, count: int, arm: int, gain: float, cost: float, n: in
     if gain > 0.0:
         typical = gain if typical == 0.0 else (1.0 - FOLLOW) * typical + FOLLOW * gain
         reward = gain / (gain + typical)
-    fade = 2.718281828459045 ** (-cost / (MEMORY_A_VARIABLE * (n + 1.0)))
+    fade = math.exp(-cost / (MEMORY_A_VARIABLE * (n + 1.0)))
     arms = [Arm(a.reward * fade, a.cost * fade) for a in arms]
     mine = arms[arm]
     arms[arm] = Arm(mine.reward + reward, mine.cost + cost)

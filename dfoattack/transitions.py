@@ -1,6 +1,6 @@
 """The two pure transitions of the solver.
 
-`ask(state) -> trial points` walks through the schedule (attack, speculative, poll, completion, covering) until a step proposes
+`ask(state) -> trial points` walks through the schedule (attack, speculative, searches, poll, completion, covering) until a step proposes
 something; `tell(state, evaluations) -> state` appends the answers, moves the incumbents, lets the step update its own part and
 decides whether the iteration goes on. Nothing else decides anything.
 """

@@ -60,7 +60,8 @@ class Plan:
 class ModelSearch(Search):
     """One point a turn: the minimiser of the models in the trust region, or one that improves their geometry.
 
-    The first turn evaluates the n points that the first models need. Draws nothing.
+    The first turn evaluates the n points that the first models need. Draws n normals a random direction where a subspace is chosen
+    (beyond `FULL_SPACE_MAX` variables), else nothing.
     """
 
     name = "model"
@@ -115,19 +116,14 @@ def _centre(setup: Setup, state: SolverState) -> int:
 
     Beside equalities the best point of the set by objective and weighted violations: a path inside a thin band is no path.
     """
-    barrier, model = state.barrier, state.searches.model
-    columns = barrier.columns
-    if (
-        columns is not None
-        and columns.equality.any()
-        and barrier.phase == 2
-        and (barrier.feas >= 0 or barrier.inf >= 0)
-    ):
-        if model is not None and model.found is not None and model.weights.shape[0] == model.columns.shape[0] + 1:
+    barrier, model, columns = state.barrier, state.searches.model, state.barrier.columns
+    two_sided = columns is not None and barrier.phase == 2 and bool(columns.equality.any())
+    if columns is not None and two_sided and model is not None and model.found is not None and state.centre >= 0:
+        if model.weights.shape[0] == model.columns.shape[0] + 1:  # else no step has been judged yet
             rows, history = np.append(model.found.rows, state.centre), state.history
             over = np.maximum(columns.excess(history.C[rows])[:, model.columns], 0.0)
             return int(rows[np.argmin(history.f[rows] + over @ model.weights[1:])])
-    elif barrier.feas >= 0 or barrier.inf < 0:
+    if barrier.feas >= 0 or barrier.inf < 0:
         return state.centre
     H = state.history.buffer.H[barrier.start : state.history.size]
     return barrier.start + int(np.argmin(H))
