@@ -20,8 +20,9 @@ from dfoattack.problem import Problem
 from dfoattack.progress import Event
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result, build_result
+from dfoattack.schedule import Schedule
 from dfoattack.state import SolverState
-from dfoattack.transitions import Schedule, ask, improves, initial_state, make_setup, tell
+from dfoattack.transitions import ask, improves, initial_state, make_setup, tell
 from dfoattack.trials import Evaluations, Status, Trials
 from dfoattack.workers import Workers
 

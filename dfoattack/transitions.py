@@ -9,116 +9,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from dfoattack import batches, credit, replicates, restarts, starts
-from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack import batches, credit, gains, local_runs, replicates, starts
+from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
-from dfoattack.attacks import by_name
-from dfoattack.attacks.base import AttackOperator, View
-from dfoattack.barrier import (
-    FULL,
-    Barrier,
-    Columns,
-    end_of_iteration,
-    hardened,
-    measured,
-    poll_centres,
-    success_types,
-    with_points,
-    with_range,
-)
+from dfoattack.attacks.base import View
+from dfoattack.barrier import FULL, Barrier, Columns, measured, success_types, with_points, with_range
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.geometry import Geometry
-from dfoattack.mesh import Mesh
-from dfoattack.noise import NoiseState, cautious, resolution, with_evaluations
+from dfoattack.noise import NoiseState, cautious, with_evaluations
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
-from dfoattack.state import (
-    AttackState,
-    LocalRun,
-    Pending,
-    RngState,
-    SearchStates,
-    Setup,
-    SolverState,
-    empty_cover,
-)
+from dfoattack.schedule import START, Schedule
+from dfoattack.state import AttackState, Pending, RngState, Setup, SolverState, empty_cover
 from dfoattack.steps import admissible
 from dfoattack.steps.attack import Attack
-from dfoattack.steps.base import Outcome, Proposal, Search, Step
-from dfoattack.steps.cma import CMA
-from dfoattack.steps.covering import Covering
+from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.fill import Fill
-from dfoattack.steps.model import ModelSearch
-from dfoattack.steps.neighbours import neighbour_steps, unfinished
-from dfoattack.steps.nelder_mead import NelderMead
-from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
-from dfoattack.steps.regression import Regression
-from dfoattack.steps.speculative import Speculative
-from dfoattack.steps.subspace import Subspace
-from dfoattack.steps.vns import VNS
-from dfoattack.trials import Counters, Evaluations, Trials
+from dfoattack.trials import Evaluations, Trials
 
-START = "start"
-FILL = Fill()
-IDLE = 10.0  # times n + 1: evaluations without a new incumbent after which a local run comes to its end
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
-GAIN_MAX = 1e12  # values may span all of float64; a larger gain tells no more
-OFF_MESH_SUFFICIENT = 1e-4  # decrease / min(1, frame)^2 that makes an off-mesh point a success, in units of f_scale
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
-START_DESIGN_MAX = 16  # design points a variable tried before a run without any usable start gives up
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The steps of an iteration in order, what fills idle places of a block, and the names under which points are recorded."""
-
-    steps: tuple[Step, ...]
-    first: tuple[str, ...] = (START,)  # names that belong to no step
-    fill: Step = FILL
-
-    @classmethod
-    def default(cls, options: Options, geometry: Geometry) -> Schedule:
-        """The steps of a run; those of discrete neighbours only where there are any."""
-        operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
-        discrete = neighbour_steps(geometry)
-        searches = Portfolio(searches_of(options))
-        head: tuple[Step, ...] = (Attack(operators), Speculative())
-        tail: tuple[Step, ...] = (searches, Poll(), PollCompletion(), *discrete, Covering())
-        if options.noise is None:
-            return cls((*head, *tail))
-        return cls((*head, Regression(), *tail), (START, replicates.REPLICATE))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Step names by the code stored in `History.step`; code 0 is a start point, the last one what fills blocks."""
-        names = [*self.first]
-        for step in self.steps:
-            names += [search.name for search in step.searches] if isinstance(step, Portfolio) else [step.name]
-        return tuple(dict.fromkeys((*names, self.fill.name)))
-
-    @property
-    def arms(self) -> int:
-        """Arms of the credit: the poll, then the searches."""
-        return 1 + sum(len(step.searches) for step in self.steps if isinstance(step, Portfolio))
-
-
-def searches_of(options: Options) -> tuple[Search, ...]:
-    """The searches that the options ask for, in the order in which ties are broken."""
-    known: dict[str, Search] = {
-        "model": ModelSearch(),
-        "cma": CMA(restarts=options.noise is None),  # what noise has ended, noise would end again
-        "nelder-mead": NelderMead(),
-        "subspace": Subspace(),
-        "vns": VNS(),
-    }
-    return tuple(known[name] for name in options.searches)
 
 
 def make_setup(problem: Problem, options: Options, budget: float | None, f_target: float | None) -> Setup:
@@ -202,9 +118,9 @@ def ask(
         if again.shape[0]:
             return _ask_again(setup, evolve(state, rng=RngState.of(rng)), again)
         if state.stage >= len(schedule.steps):
-            state = _end_iteration(setup, state, rng)
+            state = local_runs.end_iteration(setup, state, rng)
             if state.iteration - first_iteration > EMPTY_ITERATIONS_MAX:
-                state = evolve(state, stop=_lattice_or_frame(setup, state))
+                state = evolve(state, stop=local_runs.lattice_or_frame(setup, state))
             continue
         step = schedule.steps[state.stage]
         proposal = step.propose(setup, state, rng, view)
@@ -252,7 +168,7 @@ def _ask_starts(setup: Setup, state: SolverState, rng: np.random.Generator) -> t
     fresh = _fresh(state.history, X)
     X = X[fresh]
     if not X.shape[0]:  # only a lattice can run out of start points
-        return evolve(state, stop=_lattice_or_frame(setup, state)), Trials.empty(np.zeros(setup.n), START)
+        return evolve(state, stop=local_runs.lattice_or_frame(setup, state)), Trials.empty(np.zeros(setup.n), START)
     given = state.drawn == 0 and not state.runs
     trials = Trials(X, START, np.full(X.shape[0], True), X[0], setup.options.block_size, not given)
     return evolve(state, pending=Pending(trials, X, None)), trials
@@ -314,10 +230,10 @@ def tell(
         after = evolve(after, noise=with_evaluations(noise, told, raw, code, state.iteration))
         after = replicates.judge(before, after, types, pending.trials.on_mesh[run], first)
     if starting:
-        return _start_run(setup, _with_pool(setup, after, told.X))
-    refine = _drop_small_gains(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
+        return local_runs.start_run(setup, _with_pool(setup, after, told.X))
+    refine = gains.drop_small(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
     step = (*schedule.steps, schedule.fill)[state.stage]
-    outcome = _outcome(setup, before, after, pending, run, types, first)
+    outcome = gains.outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:
         after = evolve(after, cover=evolve(after.cover, since=0))
     after = _with_success(setup, after, step, outcome, pending.origins[run], refine)
@@ -384,92 +300,6 @@ def _with_best(state: SolverState, first: int) -> SolverState:
     return evolve(state, best_feas=feas, best_inf=inf)
 
 
-def _drop_small_gains(
-    before: SolverState,
-    f_scale: float,
-    types: IntArray,
-    F: FloatArray,
-    H: FloatArray,
-    HE: FloatArray,
-    on_mesh: BoolArray,
-) -> bool:
-    """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
-
-    Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
-    """
-    mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
-    if mesh is None or on_mesh.all() or not types.any():
-        return False
-    share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
-    small = False
-    for i in np.flatnonzero((types > 0) & ~on_mesh):
-        if barrier.phase == 1:
-            enough = barrier.feas < 0 or HE[i] <= (1.0 - share) * buffer.HE[barrier.feas]
-        elif H[i] == 0.0:
-            enough = barrier.feas < 0 or buffer.F[barrier.feas] - F[i] >= share * f_scale
-        else:
-            h, f = (buffer.H[barrier.inf], buffer.F[barrier.inf]) if barrier.inf >= 0 else (math.inf, math.inf)
-            enough = barrier.inf < 0 or H[i] <= (1.0 - share) * h or f - F[i] >= share * f_scale
-        if not enough:
-            types[i], small = 0, True
-    return small
-
-
-def _outcome(
-    setup: Setup,
-    before: SolverState,
-    after: SolverState,
-    pending: Pending,
-    run: IntArray,
-    types: IntArray,
-    first: int,
-) -> Outcome:
-    row = _moved_to(setup, before, after)
-    size = 0.0
-    if row >= 0 and after.mesh is not None:
-        step = setup.geometry.displacement(pending.origins[run][row - first], after.history.X[row])
-        size = float(np.max(np.abs(step) / after.mesh.scale, initial=0.0))
-    return Outcome(
-        memo=pending.memo,
-        first=first,
-        last=after.history.size,
-        success=int(types.max(initial=0)),
-        row=row,
-        move_size=size,
-        gain=_gain(before, after) if row >= 0 else 0.0,
-        cost=_cost(setup, after.counters) - _cost(setup, before.counters),
-    )
-
-
-def _cost(setup: Setup, counters: Counters) -> float:
-    return counters.cost(setup.options.gradient_cost)
-
-
-def _moved_to(setup: Setup, before: SolverState, after: SolverState) -> int:
-    """Row of the new leading incumbent, -1 if the leading one did not move."""
-    old, new = before.barrier, after.barrier
-    if new.phase != old.phase:
-        return after.centre
-    if new.feas != old.feas:
-        return new.feas
-    primary, _ = poll_centres(old, before.history, setup.options.infeasible_margin)
-    return new.inf if primary == old.inf and new.inf != old.inf else -1
-
-
-def _gain(before: SolverState, after: SolverState) -> float:
-    """How much the leading incumbent improved, see `Outcome.gain`."""
-    old, new, buffer = before.barrier, after.barrier, after.history.buffer
-    if new.phase != old.phase or (old.feas < 0 and old.inf < 0):
-        return 1.0
-    if new.phase == 1:
-        return float(1.0 - buffer.HE[new.feas] / buffer.HE[old.feas])
-    if old.feas >= 0 and new.feas != old.feas:
-        return min(float(buffer.F[old.feas]) - float(buffer.F[new.feas]), GAIN_MAX * new.f_scale) / new.f_scale
-    if new.feas >= 0 and old.feas < 0:
-        return 1.0
-    return float(max(0.0, 1.0 - buffer.H[new.inf] / buffer.H[old.inf]))
-
-
 def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) -> SolverState:
     """What the steps that an attack can pre-empt earn: attacks must be worth their price beside them."""
     if isinstance(step, (Attack, Fill)):
@@ -492,151 +322,11 @@ def _with_success(
     return evolve(state, success=success, move=move, grow=grow, refine=state.refine or refine)
 
 
-# ---------------------------------------------------------------------------------------------------------- iteration, runs
-
-
-def _start_run(setup: Setup, state: SolverState) -> SolverState:
-    """After start points were evaluated: set the mesh round the best of them, or draw a design when none could be used."""
-    state = evolve(state, queue=state.queue[:0])
-    if state.centre < 0:
-        limit = START_DESIGN_MAX * (setup.n + 1)
-        if state.drawn >= limit:
-            return evolve(state, stop=StopReason.FRAME if state.runs else StopReason.START_FAILED)
-        rng = state.rng.generator()
-        around = state.history.X[0] if state.history.size else None
-        queue = starts.design(setup, rng, min(8, limit - state.drawn), around)
-        return evolve(state, queue=queue, rng=RngState.of(rng), drawn=state.drawn + queue.shape[0])
-    x = state.history.X[state.centre]
-    mesh = first_mesh(setup, x, None if state.mesh is None else state.mesh.scale)
-    return _next_iteration(setup, evolve(state, mesh=mesh, drawn=0))
-
-
-def first_mesh(setup: Setup, x: FloatArray, scale: FloatArray | None) -> Mesh:
-    """The mesh of a run that begins at x (n,), in the metric `scale` (n,) of an earlier one if there is one."""
-    geometry, request = setup.geometry, starts.mesh_scale(setup, x)
-    if not geometry.plain:
-        request = np.where(
-            geometry.categorical, 1.0, np.where(geometry.period > 0.0, np.minimum(request, geometry.span), request)
-        )
-    return Mesh.start(request, setup.granularity, x, scale, geometry.unit)
-
-
-def _next_iteration(setup: Setup, state: SolverState) -> SolverState:
-    barrier, history = hardened(state.barrier, state.history, setup.options.infeasible_margin)
-    if history is not state.history:
-        state = replicates.rejudged(evolve(state, barrier=barrier, history=history))
-    return evolve(
-        state,
-        iteration=state.iteration + 1,
-        stage=0,
-        success=0,
-        refine=False,
-        kept=None,
-        grow=False,
-        inf_before=state.barrier.inf,
-        moved=state.grow and state.success == FULL,
-    )
-
-
-def _end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
-    """Sizes, thresholds and convergence after the last step of an iteration."""
-    mesh = state.mesh
-    if mesh is None:
-        return evolve(state, stop=StopReason.LATTICE)
-    barrier = end_of_iteration(state.barrier, state.history, state.success, state.inf_before)
-    state = evolve(state, barrier=barrier)
-    x = state.history.X[state.centre] if state.centre >= 0 else np.zeros(setup.n)
-    floored = False
-    # A step to other levels has widened the frame already.
-    at_end = mesh.size <= setup.options.frame_size_min
-    if state.success and state.floored and state.move is not None and at_end:
-        mesh = mesh.reset(np.maximum(np.abs(state.move), mesh.mesh_size), x)
-    elif state.success == FULL and state.grow and state.move is not None:
-        mesh = mesh.enlarged(state.move, x, setup.geometry.span)
-    elif state.success:
-        mesh = mesh.moved(x)
-    else:
-        smallest = max(
-            setup.options.frame_size_min, resolution(state.noise, state.history, state.centre, state.searches.model)
-        )
-        at_end = mesh.size <= smallest if setup.continuous else mesh.finest
-        floored = at_end and not state.refine
-        mesh = mesh if floored else _refined(setup, state, mesh, x)
-    state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))
-    if restarts.hopeless(setup, state):
-        return _restart(setup, state, rng)
-    # The quota backs what is said about the answer; a run that ends elsewhere needs none.
-    leads = state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= state.barrier.start
-    done = not leads or state.cover.since >= setup.quota or state.cover.exhausted or not setup.geometry.moving.shape[0]
-    discrete = setup.geometry.has_levels or setup.geometry.mixed
-    if floored and done and not (discrete and unfinished(setup, state)):
-        return _restart(setup, state, rng)
-    return state
-
-
-def _refined(setup: Setup, state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:
-    """One notch down; half the way (in the exponent) to the resolution of the models where they are far below the frame.
-
-    All the way where nothing has improved for long and what is left of the budget can go elsewhere.
-    """
-    idle = state.history.size - 1 - max(state.centre, state.barrier.start)
-    if idle > IDLE * (setup.n + 1) and restarts.possible(setup):
-        return mesh.reset(0.99 * setup.options.frame_size_min * mesh.scale, x)
-    finer, model = mesh.refined(x), state.searches.model
-    if model is None or finer.size <= 10.0 * model.resolution:
-        return finer
-    return finer.reset(finer.frame_size * math.sqrt(10.0 * model.resolution / finer.size), x)
-
-
-def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> SolverState:
-    """The local run has converged: begin another one far from everything evaluated, or stop."""
-    frame = state.mesh.size if state.mesh is not None else 0.0
-    barrier, cover = state.barrier, state.cover
-    trials = cover.window_n if cover.window_row == state.centre and cover.rejecting else 0
-    run = LocalRun(
-        start=barrier.start,
-        end=state.history.size,
-        feas=barrier.feas,
-        inf=barrier.inf,
-        frame=frame,
-        window=cover.window,
-        trials=trials,
-        exhausted=cover.exhausted,
-        kind=state.kind,
-    )
-    state = evolve(state, runs=(*state.runs, run))
-    if not restarts.possible(setup):
-        return evolve(state, stop=StopReason.FRAME)
-    restart = restarts.next_restart(setup, state, rng)
-    if not restart.queue.shape[0]:
-        return evolve(state, stop=_lattice_or_frame(setup, state))
-    return evolve(
-        state,
-        queue=restart.queue,
-        kind=restart.kind,
-        explore=restart.kind == restarts.POPULATION,
-        barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
-        attack=AttackState(setup.options.attack_radius_init),
-        cover=evolve(empty_cover(setup.n), window=state.cover.window),
-        searches=SearchStates(cma=state.searches.cma),
-        credit=credit.Credit(),
-        turn=0,
-        floored=False,
-        move=None,
-        moved=False,
-    )
-
-
-def _lattice_or_frame(setup: Setup, state: SolverState) -> StopReason:
-    """Why a run ends that finds nothing new to evaluate."""
-    return StopReason.LATTICE if state.history.size >= starts.lattice_size(setup) else StopReason.FRAME
-
-
 def stop_reason(setup: Setup, state: SolverState) -> StopReason | None:
     """Why the run must end now, as far as the state tells; None to go on."""
     if state.best_feas >= 0 and state.history.buffer.F[state.best_feas] <= setup.f_target:
         return StopReason.TARGET
-    if setup.budget - _cost(setup, state.counters) < 1.0:
+    if setup.budget - gains.cost(setup, state.counters) < 1.0:
         return StopReason.BUDGET
     if setup.n == 0 and state.history.size:
         return StopReason.LATTICE

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dfoattack import transitions
+from dfoattack import local_runs, transitions
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.barrier import poll_centres, with_points
@@ -20,6 +20,7 @@ from dfoattack.multi.archive import front_values, ranges, rows_of, values
 from dfoattack.multi.state import Leg, MultiSetup, MultiState, constraint_part
 from dfoattack.multi.steps import SINGLE
 from dfoattack.options import Options
+from dfoattack.schedule import Schedule
 from dfoattack.state import Setup, SolverState
 from dfoattack.trials import OK, Counters, Evaluations, Trials
 
@@ -31,9 +32,9 @@ FRAME_END = (
 FEASIBLE_SHARE = 0.5  # of the budget that the first leg may use to find a feasible point
 
 
-def schedule(options: Options, geometry: Geometry) -> transitions.Schedule:
+def schedule(options: Options, geometry: Geometry) -> Schedule:
     """The steps of a leg: those of a run for one objective but the attacks."""
-    return transitions.Schedule.default(_options(options), geometry)
+    return Schedule.default(_options(options), geometry)
 
 
 def _options(options: Options) -> Options:
@@ -46,9 +47,7 @@ def _setup(setup: MultiSetup, budget: float, starts: FloatArray) -> Setup:
     return evolve(setup.base, budget=budget, f_target=-math.inf, starts=starts, options=_options(setup.base.options))
 
 
-def begun(
-    setup: MultiSetup, inner: transitions.Schedule, state: MultiState, seed: int, vessel: np.random.Generator
-) -> MultiState:
+def begun(setup: MultiSetup, inner: Schedule, state: MultiState, seed: int, vessel: np.random.Generator) -> MultiState:
     """The state with the next leg begun: it is told all points known so far as its start points, at no cost."""
     j, q, history = state.legs, setup.q, state.history
     usable = np.flatnonzero(history.status == OK)
@@ -101,12 +100,12 @@ def _away(fixed: Setup, inner: SolverState, ends: FloatArray, start: int) -> Sol
     row, _ = poll_centres(barrier, inner.history, fixed.options.infeasible_margin)
     if row < 0:
         return inner
-    mesh = transitions.first_mesh(fixed, inner.history.X[row].copy(), mesh.scale)
+    mesh = local_runs.first_mesh(fixed, inner.history.X[row].copy(), mesh.scale)
     return evolve(inner, barrier=barrier, mesh=mesh, inf_before=barrier.inf)
 
 
 def asked(
-    setup: MultiSetup, inner: transitions.Schedule, state: MultiState, leg: Leg, vessel: np.random.Generator
+    setup: MultiSetup, inner: Schedule, state: MultiState, leg: Leg, vessel: np.random.Generator
 ) -> tuple[Leg, Trials]:
     """The leg after its next ask, and its trials; none once it has ended."""
     budget = leg.budget
@@ -129,7 +128,7 @@ def _ended(leg: Leg, budget: float) -> bool:
     return mesh.size <= FRAME_END or (model is not None and model.resolution <= FRAME_END)
 
 
-def told(setup: MultiSetup, inner: transitions.Schedule, state: MultiState, leg: Leg, evaluations: Evaluations) -> Leg:
+def told(setup: MultiSetup, inner: Schedule, state: MultiState, leg: Leg, evaluations: Evaluations) -> Leg:
     """The leg after the answers to its trials; `state` knows the constraint columns already."""
     fixed = _setup(setup, leg.budget, np.empty((0, setup.n)))
     scalar = weighted(setup, leg, evaluations)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dfoattack import starts, transitions
+from dfoattack import local_runs, starts, transitions
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.barrier import Barrier, Columns, measured
@@ -42,6 +42,7 @@ from dfoattack.multi.state import MultiSetup, MultiState, constraint_part
 from dfoattack.multi.steps import SINGLE, START, FrontSchedule, schedule, seen_from
 from dfoattack.options import Options
 from dfoattack.reasons import StopReason
+from dfoattack.schedule import Schedule
 from dfoattack.state import Pending, RngState, empty_cover
 from dfoattack.steps import admissible
 from dfoattack.steps.base import Outcome, Proposal
@@ -60,7 +61,7 @@ class Steps:
     """The schedule of the front and that of the legs."""
 
     front: FrontSchedule
-    inner: transitions.Schedule
+    inner: Schedule
 
     @classmethod
     def default(cls, options: Options, geometry: Geometry) -> Steps:
@@ -300,7 +301,7 @@ def _with_scale(setup: MultiSetup, state: MultiState, history: History) -> Multi
     usable = np.flatnonzero(history.status == OK)
     if state.scale is not None or not usable.size:
         return state
-    return evolve(state, scale=transitions.first_mesh(setup.base, history.X[usable[0]].copy(), None).scale)
+    return evolve(state, scale=local_runs.first_mesh(setup.base, history.X[usable[0]].copy(), None).scale)
 
 
 def _with_pool(setup: MultiSetup, state: MultiState, X: FloatArray) -> MultiState:
@@ -328,7 +329,7 @@ def _entered(
     """The state with new rows in its archive, and what they did; without a parent's mesh they get the first one."""
     if state.scale is None:
         return state, np.zeros(state.history.size - first, dtype=np.int64)
-    mesh = mesh or transitions.first_mesh(setup.base, state.history.X[first].copy(), state.scale)
+    mesh = mesh or local_runs.first_mesh(setup.base, state.history.X[first].copy(), state.scale)
     geometry, X = setup.base.geometry, state.history.X[first:]
     meshes = [mesh] * X.shape[0]
     if geometry.has_levels:

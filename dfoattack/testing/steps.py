@@ -12,11 +12,11 @@ from dfoattack import codec
 from dfoattack._typing import FloatArray
 from dfoattack.attacks.base import View
 from dfoattack.problem import Problem
+from dfoattack.schedule import Schedule
 from dfoattack.solver import Solver
 from dfoattack.space import Box
 from dfoattack.state import SolverState
 from dfoattack.steps.base import Outcome, Proposal, Search, Step
-from dfoattack.transitions import Schedule
 
 __all__ = ["CASES", "SearchContract", "StepContract", "make_problem"]
 

@@ -9,6 +9,7 @@ import pytest
 import dfoattack as da
 from dfoattack.attacks import by_name
 from dfoattack.options import SEARCHES, Options
+from dfoattack.schedule import searches_of
 from dfoattack.solver import Solver
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.covering import Covering
@@ -18,7 +19,6 @@ from dfoattack.steps.portfolio import Portfolio
 from dfoattack.steps.speculative import Speculative
 from dfoattack.steps.subspace import Subspace
 from dfoattack.testing.steps import SearchContract, StepContract
-from dfoattack.transitions import searches_of
 from tests.integration.cases import sphere_problem
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 import dfoattack as da
 from dfoattack import codec
+from dfoattack.schedule import Schedule
 from dfoattack.solver import Solver
 from dfoattack.steps.base import Search
-from dfoattack.transitions import Schedule
 
 
 def alone(search: Search, objective: Callable[[np.ndarray], np.ndarray], space: Any, x0: Any, **more: Any) -> Solver:

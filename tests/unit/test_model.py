@@ -9,12 +9,12 @@ import pytest
 
 import dfoattack as da
 from dfoattack._values import evolve
+from dfoattack.schedule import Schedule
 from dfoattack.solver import Solver
 from dfoattack.steps._model_frame import Frame
 from dfoattack.steps.base import Outcome
 from dfoattack.steps.model import RESOLUTION_MIN, ModelSearch, _shape
 from dfoattack.steps.poll import Poll, PollCompletion
-from dfoattack.transitions import Schedule
 from tests.unit.searching import alone, best, check_points, check_replay, ellipsoid, rosenbrock, run, sphere
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import dfoattack as da
 from dfoattack._values import evolve
+from dfoattack.schedule import Schedule
 from dfoattack.search_states import NelderMeadState
 from dfoattack.solver import Solver
 from dfoattack.steps.base import Outcome
@@ -23,7 +24,6 @@ from dfoattack.steps.nelder_mead import (
     simplex,
 )
 from dfoattack.steps.poll import Poll, PollCompletion
-from dfoattack.transitions import Schedule
 from tests.unit.searching import alone, best, check_points, check_replay, rosenbrock, run, sphere
 
 

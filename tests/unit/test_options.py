@@ -13,7 +13,7 @@ import pytest
 from dfoattack.attacks import by_name
 from dfoattack.errors import OptionError
 from dfoattack.options import SEARCHES, Options
-from dfoattack.transitions import searches_of
+from dfoattack.schedule import searches_of
 
 WRONG: list[tuple[str, Any, str]] = [
     ("poll", "n", "'n+1' or '2n'"),

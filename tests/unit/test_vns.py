@@ -9,12 +9,12 @@ import pytest
 
 import dfoattack as da
 from dfoattack._values import evolve
+from dfoattack.schedule import Schedule
 from dfoattack.search_states import VnsState
 from dfoattack.solver import Solver
 from dfoattack.steps.base import Outcome
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.vns import LAST_FRAME, PATIENCE, POINTS_A_VARIABLE, VNS, XI_MAX, advanced
-from dfoattack.transitions import Schedule
 from tests.unit.searching import alone, best, check_points, check_replay, rastrigin, run, sphere
 
 BOX = [(-5.0, 5.0)] * 3
