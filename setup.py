@@ -51,6 +51,8 @@ PROBLEMS = {
     "biodiesel-schedule": f"{PROBLEM_PACKAGE}.biodiesel.problem:make_schedule",
     "airfoil": f"{PROBLEM_PACKAGE}.airfoil.problem:make_problem",
 }
+# run(out, *, quick, seeds, progress), see dfoattack/studies.py
+STUDIES: dict[str, str] = {}
 
 
 def version() -> str:
@@ -95,6 +97,7 @@ setup(
         "console_scripts": ["dfoattack = dfoattack.cli:main"],
         "dfoattack.problems": [f"{name} = {target}" for name, target in PROBLEMS.items()],
         "dfoattack.attacks": [f"{name} = {target}" for name, target in ATTACKS.items()],
+        "dfoattack.studies": [f"{name} = {target}" for name, target in STUDIES.items()],
     },
     zip_safe=False,
     classifiers=[

@@ -1,4 +1,4 @@
-"""The command line: `dfoattack list | solve | resume | show`."""
+"""The command line: `dfoattack list | solve | resume | show | study`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ examples:
   dfoattack solve airfoil --budget 1000 --store run.dfo --plot airfoil.png
   dfoattack show run.dfo                           what the run has done so far, also while it goes on
   dfoattack resume run.dfo --budget 3000           go on after Ctrl-C, a crash, or with a larger budget
+  dfoattack study                                  installed studies: comparisons with tables and pictures
 
 exit codes: 0 feasible point found, 1 no feasible point, 2 wrong usage or an error, 130 interrupted (Ctrl-C)
 """
@@ -64,6 +65,15 @@ _SHOW = """\
 examples:
   dfoattack show run.dfo                       progress, steps, constraints, certificate
   watch -n 5 dfoattack show run.dfo            follow a run that is going on
+"""
+_STUDY = """\
+A study runs a comparison or an experiment that a plug-in brings along, and writes tables and pictures into a folder.
+Stopped, it goes on where it was when it is called again with the same folder.
+
+examples:
+  dfoattack study                              every installed study in one line
+  dfoattack study biodiesel                    into the folder study-biodiesel
+  dfoattack study biodiesel --quick --seeds 1 --out look      a first look
 """
 
 
@@ -165,6 +175,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--problem", metavar="NAME", help="where the problem is now, if it is not where it was")
     _add_set(sub)
     _add_common(sub)
+
+    sub = command("study", _study, "run an installed study, or list them", _STUDY)
+    sub.add_argument("name", nargs="?", metavar="NAME", help="which; none: list them")
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="where to write, default study-NAME; made if missing")
+    sub.add_argument("--seeds", type=int, default=5, metavar="N", help="repetitions, seeds 0 to N - 1; default 5")
+    sub.add_argument("--quick", action="store_true", help="a minute's worth, to see that it works")
+    sub.add_argument("--quiet", action="store_true", help="no live line")
 
     sub = command("show", _show, "show what a run file holds", _SHOW)
     sub.add_argument("file", type=Path, metavar="FILE", help="the run file; it is not changed")
@@ -285,7 +302,50 @@ def _show(arguments: argparse.Namespace) -> int:
     return FOUND
 
 
+def _study(arguments: argparse.Namespace) -> int:
+    from dfoattack.studies import StudyLine, find
+
+    if arguments.name is None:
+        print(_described_studies())
+        return FOUND
+    if arguments.seeds < 1:
+        raise OptionError(f"`--seeds` must be at least 1, got {arguments.seeds}.")
+    run = find(arguments.name)
+    out = arguments.out or Path(f"study-{arguments.name}")
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"`--out` must be a folder, but {shlex.quote(str(out))} is a file.")
+    out.mkdir(parents=True, exist_ok=True)
+    line = StudyLine()
+    try:
+        run(out, quick=arguments.quick, seeds=arguments.seeds, progress=_nothing if arguments.quiet else line)
+    except KeyboardInterrupt:
+        line.close()
+        print(f"Interrupted. What is done is kept in {out}; call again to go on.", file=sys.stderr)
+        return INTERRUPTED
+    line.close()
+    print(f"Written to {out}")
+    return FOUND
+
+
 # ---------------------------------------------------------------- parts
+
+
+def _nothing(done: int, total: int, text: str) -> None:
+    """The progress of a quiet study."""
+
+
+def _described_studies() -> str:
+    from dfoattack.reports import table
+    from dfoattack.studies import find
+
+    rows = []
+    for name in registry.names(registry.STUDIES):
+        try:
+            text = (getattr(find(name), "__doc__", None) or "").strip().partition("\n")[0]
+        except DfoattackError as error:  # a broken plug-in is named, and hides nothing else
+            text = f"cannot be loaded: {error}"
+        rows.append((name, text))
+    return table(("study", ""), rows, left=2) if rows else "No studies are installed."
 
 
 def _options(texts: dict[str, str]) -> dict[str, Any]:

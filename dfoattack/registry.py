@@ -10,6 +10,7 @@ from dfoattack.errors import OptionError
 
 PROBLEMS = "dfoattack.problems"
 ATTACKS = "dfoattack.attacks"
+STUDIES = "dfoattack.studies"
 
 
 def names(group: str) -> list[str]:
