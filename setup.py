@@ -44,6 +44,8 @@ ATTACKS = {
     "l2": "dfoattack.attacks.l2:L2Ladder",
     "pgd": "dfoattack.attacks.pgd:PGD",
     "sqp": "dfoattack.attacks.sqp:SQP",
+    "lbfgsb": "dfoattack.attacks.lbfgsb:LBFGSB",
+    "al": "dfoattack.attacks.al:AL",
     "none": "dfoattack.attacks.none:NoAttack",
 }
 PROBLEMS = {

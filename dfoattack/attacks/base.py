@@ -74,6 +74,7 @@ class Target:
     tol : (p,)              tolerances >= 0, units of c
     scale : (p,)            > 0, units of c: h = sum(max((c - tol) / scale, 0)^2)
     extreme : (p,) bool     columns that the extreme barrier guards
+    multipliers : (b, p)|None   estimates >= 0 of the Lagrange multipliers of (c - tol) / scale <= 0, if an operator left some
     """
 
     X: FloatArray
@@ -85,6 +86,7 @@ class Target:
     tol: FloatArray
     scale: FloatArray
     extreme: BoolArray
+    multipliers: FloatArray | None = None
 
     @property
     def excess(self) -> FloatArray:
@@ -113,12 +115,14 @@ class Displacements:
     centre : (k,) int       row of ``Target.X``
     radius : (k,)           radius that the row promises to keep: abs(D) <= radius weights
     gradient : (b, n)|None  gradient of F at the centres if one was computed (zero row: unknown); orders polls
+    multipliers : (b, p)|None   of (c - tol) / scale <= 0 where the operator ended, for `Target` the next time
     """
 
     D: FloatArray
     centre: IntArray
     radius: FloatArray
     gradient: FloatArray | None = None
+    multipliers: FloatArray | None = None
 
     def __len__(self) -> int:
         return int(self.D.shape[0])
@@ -234,7 +238,7 @@ class AttackOperator(ABC):
             )
         D = np.clip(D, -reach, reach)
         keep = np.any(D != 0.0, axis=1)
-        return Displacements(D[keep], centre[keep], radius[keep], found.gradient)
+        return Displacements(D[keep], centre[keep], radius[keep], found.gradient, found.multipliers)
 
 
 def violation(C: FloatArray, tol: FloatArray, scale: FloatArray) -> FloatArray:
