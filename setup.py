@@ -15,6 +15,8 @@ PROBLEM_PACKAGE = "dfoattack_problems"
 EXTRAS: dict[str, list[str]] = {
     "torch": ["torch>=2.2"],
     "ipopt": ["cyipopt>=1.4"],
+    "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
+    "jax": ["jax>=0.5"],
     "plot": ["matplotlib>=3.8"],
     "bench": [
         "cma>=4.0",
@@ -31,9 +33,12 @@ EXTRAS: dict[str, list[str]] = {
         "hypothesis>=6.100",
         "import-linter>=2.5",
         "mypy>=1.15",
+        "onnx>=1.16",
+        "onnxruntime>=1.18",
         "pytest>=8.2",
         "pytest-xdist>=3.6",
         "ruff>=0.11",
+        "scikit-learn>=1.5",
         "scipy-stubs>=1.15",
     ],
 }

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from dfoattack.scipy_api import minimize, scipy_method
     from dfoattack.solver import Solver
     from dfoattack.space import Box
+    from dfoattack.surrogate import CallableSurrogate
+    from dfoattack.surrogates.ensemble import Ensemble
+    from dfoattack.surrogates.jax_function import JaxSurrogate
+    from dfoattack.surrogates.onnx_file import OnnxSurrogate
+    from dfoattack.surrogates.sklearn_model import SklearnSurrogate
+    from dfoattack.torch_backend.surrogate_torch import TorchSurrogate
     from dfoattack.trials import Evaluations, Status, Trials
 
 __version__ = "0.1.0"
@@ -62,6 +68,12 @@ _HOMES = {
     "scipy_api": ("minimize", "scipy_method"),
     "solver": ("Solver",),
     "space": ("Box",),
+    "surrogate": ("CallableSurrogate",),
+    "surrogates.ensemble": ("Ensemble",),
+    "surrogates.jax_function": ("JaxSurrogate",),
+    "surrogates.onnx_file": ("OnnxSurrogate",),
+    "surrogates.sklearn_model": ("SklearnSurrogate",),
+    "torch_backend": ("TorchSurrogate",),
     "trials": ("Evaluations", "Status", "Trials"),
 }
 _MODULE_OF = {name: module for module, group in _HOMES.items() for name in group}
@@ -69,9 +81,11 @@ _MODULE_OF = {name: module for module, group in _HOMES.items() for name in group
 __all__ = [
     "AskTellError",
     "Box",
+    "CallableSurrogate",
     "Certificate",
     "Constraint",
     "DfoattackError",
+    "Ensemble",
     "EvaluationError",
     "EvaluationFailed",
     "Evaluations",
@@ -80,21 +94,25 @@ __all__ = [
     "FrontEvent",
     "FrontRecords",
     "FrontResult",
+    "JaxSurrogate",
     "Known",
     "Linear",
     "MissingExtraError",
     "MultiProblem",
     "MultiSolver",
+    "OnnxSurrogate",
     "OptionError",
     "Options",
     "Problem",
     "ProblemError",
     "Records",
     "Result",
+    "SklearnSurrogate",
     "Solver",
     "Status",
     "StopReason",
     "StoreError",
+    "TorchSurrogate",
     "Trials",
     "hypervolume",
     "minimize",

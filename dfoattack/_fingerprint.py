@@ -83,6 +83,8 @@ def _parts(
     elif (type(obj).__module__ or "").partition(".")[0] == "torch" or is_torch_module(obj):
         yield b"torch"
         yield importlib.import_module("dfoattack.torch_backend").fingerprint(obj).encode()
+    elif (type(obj).__module__ or "").partition(".")[0] == "jaxlib" and hasattr(obj, "__array__"):
+        yield from _parts(np.asarray(obj), depth, seen, written, mutating)
     elif callable(getattr(obj, "fingerprint", None)):
         yield str(obj.fingerprint()).encode()
     else:
@@ -106,7 +108,9 @@ def _container_parts(
 
 
 def _callable_parts(obj: Any, depth: int, seen: dict[int, Any]) -> Iterator[bytes | memoryview]:
-    if isinstance(obj, types.MethodType):
+    if (type(obj).__module__ or "").partition(".")[0] == "jaxlib" and hasattr(obj, "__wrapped__"):
+        yield from _parts(obj.__wrapped__, depth, seen, frozenset(), False)  # what jax.jit compiles
+    elif isinstance(obj, types.MethodType):
         yield b"method"
         yield from _parts(obj.__func__, depth, seen, frozenset(), False)
         yield from _parts(obj.__self__, depth - 1, seen, frozenset(), False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -85,23 +86,34 @@ def has_vjp(surrogate: Any) -> bool:
 
 
 def as_surrogate(obj: Any) -> Surrogate:
-    """Turn what users have into a Surrogate.
+    """Turn what users have into a Surrogate; what it is, is told by its type, without importing its library.
 
-    None -> Identity; a `torch.nn.Module` -> TorchSurrogate (on the module's own device and dtype); an object with
-    `predict` is taken as it is; a plain callable X (k, n) -> (k, m), NumPy in, -> CallableSurrogate.
+    =============================================  ==================================================================
+    None                                           Identity
+    torch.nn.Module, TorchScript, ExportedProgram  TorchSurrogate, on the module's own device and dtype
+    scikit-learn estimator                         SklearnSurrogate; exact gradients of its neural networks
+    function compiled by jax.jit                   JaxSurrogate (functions not compiled: JaxSurrogate(fn))
+    onnx.ModelProto                                OnnxSurrogate
+    path ending in .onnx, .pt2, .ts                OnnxSurrogate; exported program; TorchScript
+    object with `predict` (and `vjp`)              taken as it is
+    other callable X (k, n) -> (k, m), NumPy in    CallableSurrogate
+    =============================================  ==================================================================
 
     Raises
     ------
     ProblemError        none of these, or a class instead of an object, or a torch module in training mode
-    MissingExtraError   a torch module, but torch cannot be imported
+    MissingExtraError   the library that is needed cannot be imported
     """
     if obj is None:
         return Identity()
     if isinstance(obj, type):
         raise ProblemError(f"`surrogate` must be an object, got the class `{obj.__name__}`. Give an instance.")
-    if is_torch_module(obj) and not (callable(getattr(obj, "predict", None)) and has_vjp(obj)):
-        wrapped: Surrogate = importlib.import_module("dfoattack.torch_backend").TorchSurrogate(obj)
-        return wrapped
+    if isinstance(obj, (str, os.PathLike)):
+        return _from_file(os.fspath(obj))
+    if not (callable(getattr(obj, "predict", None)) and has_vjp(obj)):
+        home = _home_of(obj)
+        if home is not None:
+            return _made(home, obj)
     if callable(getattr(obj, "predict", None)):
         return obj  # type: ignore[no-any-return]  # duck typing: predict is all the contract asks for
     if callable(obj):
@@ -110,3 +122,41 @@ def as_surrogate(obj: Any) -> Surrogate:
         "`surrogate` must be a torch.nn.Module, an object with `predict`, or a callable X (k, n) -> Y (k, m), "
         f"got {shown(obj)}."
     )
+
+
+_TORCH = ("dfoattack.torch_backend", "TorchSurrogate")
+_PROGRAM = ("dfoattack.torch_backend", "load_program")
+_SKLEARN = ("dfoattack.surrogates.sklearn_model", "SklearnSurrogate")
+_JAX = ("dfoattack.surrogates.jax_function", "JaxSurrogate")
+_ONNX = ("dfoattack.surrogates.onnx_file", "OnnxSurrogate")
+_FILES = {".onnx": _ONNX, ".pt2": _PROGRAM, ".ts": _PROGRAM}
+_BASES = {  # (top package, class name) among the ancestors of an object's class
+    ("torch", "ExportedProgram"): _TORCH,
+    ("sklearn", "BaseEstimator"): _SKLEARN,
+    ("jaxlib", "PjitFunction"): _JAX,
+    ("onnx", "ModelProto"): _ONNX,
+}
+
+
+def _home_of(obj: Any) -> tuple[str, str] | None:
+    """Module and name of what makes a surrogate of an object of a known library."""
+    if is_torch_module(obj):
+        return _TORCH
+    for base in type(obj).__mro__:
+        home = _BASES.get(((base.__module__ or "").partition(".")[0], base.__name__))
+        if home is not None:
+            return home
+    return None
+
+
+def _from_file(path: str) -> Surrogate:
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix not in _FILES:
+        raise ProblemError(f"`surrogate` given as a path must end in {', '.join(_FILES)}, got {path!r}.")
+    return _made(_FILES[suffix], path)
+
+
+def _made(home: tuple[str, str], obj: Any) -> Surrogate:
+    module, name = home
+    surrogate: Surrogate = getattr(importlib.import_module(module), name)(obj)
+    return surrogate

@@ -10,10 +10,11 @@ from dfoattack.errors import MissingExtraError
 
 try:
     from dfoattack.torch_backend.fingerprints import fingerprint
+    from dfoattack.torch_backend.programs import load_program
     from dfoattack.torch_backend.surrogate_torch import TorchSurrogate, refuse_training
 except ModuleNotFoundError as cause:
     if cause.name != "torch":
         raise
     raise MissingExtraError("TorchSurrogate needs torch. Install `dfoattack[torch]`.") from cause
 
-__all__ = ["TorchSurrogate", "fingerprint", "refuse_training"]
+__all__ = ["TorchSurrogate", "fingerprint", "load_program", "refuse_training"]

@@ -39,7 +39,9 @@ def module_fingerprint(module: torch.nn.Module) -> str:
     for name, part in module.named_modules():
         cls = type(part)
         digest.update(f"{name}:{cls.__module__}.{cls.__qualname__}:{_ADDRESS.sub('', part.extra_repr())};".encode())
-        if not cls.__module__.startswith("torch."):
+        if isinstance(part, (torch.fx.GraphModule, torch.jit.ScriptModule)):
+            digest.update(f"{getattr(part, 'code', '')};".encode())  # compiled programs: the class says nothing
+        elif not cls.__module__.startswith("torch."):
             _add_own_code(digest, part)
     for name, tensor in module.state_dict().items():
         if isinstance(tensor, torch.Tensor):

@@ -14,7 +14,9 @@ from dfoattack._fingerprint import fingerprint_of
 from dfoattack._typing import FloatArray
 from dfoattack.errors import ProblemError
 from dfoattack.outer import TensorPlace
+from dfoattack.surrogates._batches import in_batches
 from dfoattack.torch_backend.fingerprints import module_fingerprint
+from dfoattack.torch_backend.programs import exported
 from dfoattack.torch_backend.tensors import exact_arithmetic, to_array, to_tensor
 
 __all__ = ["TorchSurrogate", "refuse_training"]
@@ -28,12 +30,16 @@ class TorchSurrogate:
     Parameters
     ----------
     module : torch.nn.Module, or callable tensor -> tensor
+        TorchScript modules are modules; a `torch.export.ExportedProgram` works where it was exported for, and with a
+        fixed batch size in blocks of that size
     device : torch device or str, optional
         default: where the module is (a callable: CPU). Another device works on a copy of the module
     dtype : torch.dtype, optional
         default: the module's floating dtype (a callable: float64). Another dtype works on a copy
     allow_tf32 : bool
         on CUDA, allow rounded float32 products; off, so that values can be compared
+    batch_size : int, optional
+        the module gets blocks of exactly this many rows, the last one filled up; default: of any size
 
     Notes
     -----
@@ -52,16 +58,22 @@ class TorchSurrogate:
 
     def __init__(
         self,
-        module: torch.nn.Module | Callable[[torch.Tensor], torch.Tensor],
+        module: torch.nn.Module | torch.export.ExportedProgram | Callable[[torch.Tensor], torch.Tensor],
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
         allow_tf32: bool = False,
+        batch_size: int | None = None,
     ) -> None:
+        if isinstance(module, torch.export.ExportedProgram):
+            module, exported_dtype, fixed = exported(module)
+            dtype, batch_size = dtype or exported_dtype, batch_size or fixed
         if not callable(module) or isinstance(module, type):
             raise ProblemError(f"`module` must be a torch.nn.Module or a callable tensor -> tensor, got {module!r}.")
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise ProblemError(f"`dtype` must be a floating torch dtype or None, got {dtype!r}.")
+        if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+            raise ProblemError(f"`batch_size` must be an integer >= 1 or None, got {batch_size!r}.")
         own_device, own_dtype = _home(module)
         self.device: torch.device = own_device if device is None else torch.device(device)
         self.dtype: torch.dtype = own_dtype if dtype is None else dtype
@@ -71,6 +83,7 @@ class TorchSurrogate:
                 module = copy.deepcopy(module).to(device=self.device, dtype=self.dtype)
         self.module = module
         self.allow_tf32 = bool(allow_tf32)
+        self.batch_size = batch_size
         self._max_rows: int | None = None  # rows that fit into memory, once a block did not
         self._inference: bool | None = None  # whether the module can run in inference mode; None: not tried yet
 
@@ -153,6 +166,8 @@ class TorchSurrogate:
         return Y
 
     def _in_blocks(self, work: Callable[..., FloatArray], *arrays: FloatArray) -> FloatArray:
+        if self.batch_size is not None:
+            return in_batches(work, self.batch_size, *arrays)
         k = arrays[0].shape[0]
         rows = k if self._max_rows is None else min(k, self._max_rows)
         parts: list[FloatArray] = []
