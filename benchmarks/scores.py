@@ -73,15 +73,3 @@ def curve(log: Log, problem: Problem, tolerance: float) -> Curve:
                 spent.append(float(log.spent[i]))
                 value.append(float(log.f[i]))
     return Curve(np.array(spent), np.array(value))
-
-
-def best_known(problem: Problem, curves: list[Curve]) -> tuple[float, str]:
-    """The level that gaps are measured from: the declared value, or what was found here where that is better."""
-    found = [c.final for c in curves if len(c.value)]
-    best = problem.sign * min((problem.sign * v for v in found), default=float("inf"))
-    if problem.known is None or problem.known.kind == "none":
-        return best, "best of all runs here"
-    declared = float(problem.known.value)
-    if problem.sign * best < problem.sign * declared - max(1e-6, problem.known.tol):
-        return best, f"best of all runs here; the declared {declared:.6g} is beaten"
-    return declared, f"declared ({problem.known.kind})"

@@ -32,7 +32,7 @@ class Instance(Protocol):
 
 
 class Suite(Protocol):
-    """A list of instances and the unit of their budgets, "n" or "n+1"."""
+    """A list of instances and the unit of their budgets, "n", "n+1" or "1" (evaluations)."""
 
     @property
     def unit(self) -> str: ...

@@ -15,6 +15,7 @@ from benchmarks.arena.slices import Slice, ours
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from benchmarks.arena.race import Race
     from dfoattack._typing import FloatArray
 
 _POINTS = 400
@@ -113,8 +114,27 @@ def bands(part: Slice, kind: str, look: Styles) -> bytes:
     return _finish(figure, axes)
 
 
+def race(found: Race, look: Styles) -> bytes:
+    """One line an instance, one mark a solver, ours the large one; on the right edge who does not arrive."""
+    figure, (ax,) = _panels(1, 1)
+    rows = np.arange(len(found.instances))
+    reached = found.times[np.isfinite(found.times)]
+    edge = 2.0 * float(np.max(reached, initial=1.0))
+    for s, solver in enumerate(found.solvers):
+        style = look[solver]
+        size = 70.0 if ours(solver) else 28.0
+        at = np.where(np.isfinite(found.times[:, s]), found.times[:, s], edge)
+        ax.scatter(at, rows, s=size, color=style["color"], label=solver, zorder=style["zorder"], alpha=0.85)
+    ax.set(xscale="log", xlabel="evaluations", yticks=rows, yticklabels=found.instances)
+    ax.axvline(edge, color="0.6", lw=0.8, ls=":")
+    ax.tick_params(axis="y", labelsize="small")
+    ax.invert_yaxis()
+    figure.set_size_inches(8.0, 1.6 + 0.24 * len(rows))
+    return _finish(figure, [ax])
+
+
 def _axis(part: Slice) -> str:
-    return "evaluations / n" if part.unit == "n" else "evaluations / (n+1)"
+    return {"n": "evaluations / n", "n+1": "evaluations / (n+1)", "1": "evaluations"}[part.unit]
 
 
 def _gap(

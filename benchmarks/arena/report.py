@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arena import pictures, tables
+from benchmarks.arena import pictures, race, tables
 from benchmarks.arena.document import Block, Heading, Picture, Text, markdown
 from benchmarks.arena.page import page
 from benchmarks.arena.slices import Slice, ordered, safe, slices_of
@@ -41,8 +41,11 @@ def read_references(path: Path) -> dict[tuple[str, str, int], float]:
 
 
 def write_references(runs: Sequence[Run], path: Path) -> int:
-    """Write the best strictly feasible value of every instance, who found it and with which budget; returns how many."""
-    best: dict[tuple[str, str, int], tuple[float, str, float]] = {}
+    """Write the best strictly feasible value of every instance, who found it and with which budget; returns how many.
+
+    Better values that are in the file already stay.
+    """
+    best = _read_best(path) if path.exists() else {}
     for run in runs:
         c, values = run.cell, run.curves["strict"][1]
         key = (c.suite, c.instance, c.n)
@@ -53,6 +56,14 @@ def write_references(runs: Sequence[Run], path: Path) -> int:
         writer.writerow(["suite", "instance", "n", "value", "solver", "budget"])
         writer.writerows([*key, repr(value), *who] for key, (value, *who) in sorted(best.items()))
     return len(best)
+
+
+def _read_best(path: Path) -> dict[tuple[str, str, int], tuple[float, str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            (row["suite"], row["instance"], int(row["n"])): (float(row["value"]), row["solver"], float(row["budget"]))
+            for row in csv.DictReader(file)
+        }
 
 
 def write(
@@ -139,6 +150,7 @@ def _suite(suite: str, parts: Sequence[Slice], look: pictures.Styles, baseline: 
         for kind in kinds:
             rule = f", {'c <= 0' if kind == 'strict' else 'c <= 1e-6'}" if len(kinds) > 1 else ""
             blocks += [
+                *(_race(part, kind, look) if not part.known else []),
                 tables.shares(part, kind),
                 *(tables.finals(part, kind) if len(set(part.instances)) <= _FEW else [tables.by_group(part, kind)]),
                 Picture(
@@ -155,6 +167,16 @@ def _suite(suite: str, parts: Sequence[Slice], look: pictures.Styles, baseline: 
         caption = "Gap to the best known value, one panel a group; median and quartiles over instances and seeds."
         blocks.append(Picture(f"{part.name}-bands", pictures.bands(part, "strict", look), caption))
     return blocks
+
+
+def _race(part: Slice, kind: str, look: pictures.Styles) -> list[Block]:
+    found = race.Race.of(part, kind)
+    picture = Picture(
+        f"{part.name}-race-{kind}",
+        pictures.race(found, look),
+        "Evaluations to within 1 % of the best known value, median over seeds; on the right edge: does not arrive.",
+    )
+    return [race.places(found), race.table(found), picture]
 
 
 def _notes(parts: Sequence[Slice]) -> list[Block]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.arena.profiles import first_hits
+from benchmarks.suites.base import evaluations_in
 
 if TYPE_CHECKING:
     from benchmarks.arena.store import Run
@@ -36,7 +37,7 @@ class Slice:
     groups : tuple of str               of each key
     runs : {solver: {key: Run}}
     dropped : {solver: int}             runs of problems that some other solver lacks
-    sizes, units : float64 (P,)         n, and evaluations in a unit (n or n+1)
+    sizes, units : float64 (P,)         n, and evaluations in a unit (n, n+1 or 1)
     f_opt : float64 (P,)                known optimal values, NaN where unknown
     f_ref : {kind: float64 (P,)}        the level gaps are measured from; NaN where nothing feasible is known
     f_start : {kind: float64 (P,)}      worst first feasible value over all solvers; f(x0) where x0 is feasible
@@ -66,7 +67,8 @@ class Slice:
     @property
     def label(self) -> str:
         """For the heads of columns."""
-        return f"{self.size}, {self.multiple:g}{self.unit if self.unit == 'n' else '(n+1)'}"
+        unit = {"n": "n", "n+1": "(n+1)", "1": " evaluations"}[self.unit]
+        return f"{self.size}, {self.multiple:g}{unit}"
 
     @property
     def title(self) -> str:
@@ -126,7 +128,7 @@ def slices_of(runs: Sequence[Run], references: References, solvers: Sequence[str
         c = run.cell
         if solvers is None or c.solver in solvers:
             unit = units.get(c.suite, "n")
-            multiple = round(c.budget / (c.n if unit == "n" else c.n + 1), 6)
+            multiple = round(c.budget / evaluations_in(unit, c.n), 6)
             place = by_budget.setdefault((c.suite, unit, multiple, c.gradient_cost), {})
             place.setdefault(c.solver, {})[c.instance, c.n, c.seed] = run
     out = []
@@ -201,7 +203,7 @@ def _slice(
         runs=runs,
         dropped={solver: len(by_solver[solver]) - len(keys) for solver in solvers},
         sizes=sizes,
-        units=sizes if unit == "n" else sizes + 1.0,
+        units=np.array([float(evaluations_in(unit, n)) for _, n, _ in keys]),
         f_opt=np.array([np.nan if v is None else v for v in f_opt]),
         f_ref=f_ref,
         f_start=f_start,

@@ -169,7 +169,8 @@ def curves_of(log: Log, problem: Problem) -> dict[str, tuple[list[float], list[f
         out[kind] = ([float(v) for v in c.spent], [float(problem.sign * v) for v in c.value])
     if log.C.shape[1]:
         # A value of the objective is what `scores.curve` takes; here it is the violation, and nothing is infeasible.
-        worst = np.maximum(np.max(log.C, axis=1), 0.0)
+        C = np.where(problem.equality, problem.excess(log.C), log.C)
+        worst = np.maximum(np.max(C, axis=1), 0.0)
         c = scores.curve(replace(log, f=problem.sign * worst, C=np.zeros((len(log), 0))), problem, 0.0)
         out["violation"] = ([float(v) for v in c.spent], [float(problem.sign * v) for v in c.value])
     return out

@@ -48,7 +48,8 @@ SOLVERS = {
     "subspace": ("subspace", "run"),
     "de": ("evolution", "run"),
     "direct": ("direct", "run"),
-    "lbfgsb-fd": ("lbfgsb", "run"),
+    "lbfgsb": ("lbfgsb", "run"),
+    "lbfgsb-fd": ("lbfgsb", "run_differences"),
     "slsqp": ("slsqp", "run"),
     "slsqp-differences": ("slsqp", "run_differences"),
     "adam": ("adam", "run"),
@@ -70,7 +71,7 @@ PACKAGES = {
 # Solvers that can take their process down with them: every run in a fresh one.
 ALONE = frozenset({"nomad", "nomad-nomodels", "ipopt"})
 # Solvers that refuse a problem without gradients.
-NEED_GRADIENTS = frozenset({"adam"})
+NEED_GRADIENTS = frozenset({"adam", "lbfgsb"})
 
 
 class Run(Protocol):

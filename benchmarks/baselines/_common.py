@@ -21,14 +21,24 @@ if TYPE_CHECKING:
 # F of a failed point is infinite, which models and line searches cannot use.
 LARGE = 1e30
 PENALTY = 1e3
-PENALTY_TEXT = f"no constraints of its own: {PENALTY:g} times the sum of max(c, 0) is added to the objective"
+PENALTY_TEXT = f"no constraints of its own: {PENALTY:g} times the sum of max(c, 0), of an equality max(|c| - tol, 0), is added to the objective"
 
 
 def penalised(counter: Counter, z: npt.ArrayLike) -> float:
     """F + PENALTY * sum max(c, 0) at one point (n_free,), at most LARGE; LARGE where the point failed."""
     F, c = counter.value(z)
-    value = F + PENALTY * float(np.sum(np.maximum(c, 0.0)))
+    value = F + PENALTY * float(np.sum(np.maximum(one_sided(counter, c), 0.0)))
     return min(value, LARGE) if np.isfinite(value) else LARGE
+
+
+def one_sided(counter: Counter, c: FloatArray) -> FloatArray:
+    """(p,) -> (p,): c, of an equality |c| - tol."""
+    return np.where(counter.problem.equality, counter.problem.excess(c[None])[0], c)
+
+
+def violation_slopes(counter: Counter, c: FloatArray) -> FloatArray:
+    """(p,) -> (p,): derivative of max(c, 0), of an equality max(|c| - tol, 0), by c; 0 where it is met."""
+    return np.where(one_sided(counter, c) > 0.0, np.where(counter.problem.equality, np.sign(c), 1.0), 0.0)
 
 
 @dataclass(frozen=True)

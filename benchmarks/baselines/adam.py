@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.baselines._common import PENALTY, UnitBox
+from benchmarks.baselines._common import PENALTY, UnitBox, violation_slopes
 from benchmarks.baselines.restarts import run_restarted
-from benchmarks.columns import Columns, grouped
 from benchmarks.counting import Counter
 from benchmarks.log import Log
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
 CONFIGURATION = (
     "Adam (beta .9, .999), variables scaled to the unit box and moved back into it, rate 0.05 falling as a cosine over "
-    f"100 steps, then a random start; violated constraints (the largest column of each) enter as {PENALTY:g} max(c, 0); "
-    "exact gradients, each product counted; needs a gradient"
+    f"100 steps, then a random start; violated constraints enter as {PENALTY:g} max(c, 0); exact gradients, one product a "
+    "step for objective and constraints together; needs a gradient"
 )
 STEPS, RATE, BETA1, BETA2 = 100, 0.05, 0.9, 0.999
 
@@ -31,21 +30,14 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
     counter = Counter(problem, budget, gradient_cost)
     box = UnitBox.of(counter)
     width = box.upper - box.lower
-    seen: Columns | None = None
 
     def local(z: FloatArray, k: int) -> None:
-        nonlocal seen
-        seen = chosen = seen if seen is not None else grouped(counter)
         u = box.unit(z)
         first, second = np.zeros_like(u), np.zeros_like(u)
         for t in range(1, STEPS + 1):
             point = box.point(u)
             _, c = counter.value(point)
-            gradient = counter.gradient(point)
-            violated = np.array([j for j in (chosen.rows(c) if chosen.q else ()) if c[j] > 0.0], dtype=np.int64)
-            if len(violated):
-                gradient = gradient + PENALTY * counter.jacobian(point, violated).sum(axis=0)
-            g = gradient * width
+            g = counter.gradient(point, PENALTY * np.nan_to_num(violation_slopes(counter, c))) * width
             first = BETA1 * first + (1.0 - BETA1) * g
             second = BETA2 * second + (1.0 - BETA2) * g * g
             rate = RATE * 0.5 * (1.0 + np.cos(np.pi * (t - 1) / STEPS))

@@ -64,7 +64,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
             return
 
         def violation(u: npt.ArrayLike) -> list[float]:
-            return list(np.nan_to_num(chosen.values(counter.value(point(u))[1]), nan=1e30))
+            return list(np.nan_to_num(chosen.one_sided(counter.value(point(u))[1]), nan=1e30))
 
         fitness = cma.ConstrainedFitnessAL(lambda u: min(counter.value(point(u))[0], 1e30), violation)
         while not strategy.stop():

@@ -47,7 +47,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
                 box.unit(z),
                 method="COBYLA",
                 bounds=Bounds(np.zeros(counter.n), np.ones(counter.n)),
-                constraints=[NonlinearConstraint(violation, -np.inf, 0.0)] if chosen.q else [],
+                constraints=[NonlinearConstraint(violation, chosen.low, chosen.high)] if chosen.q else [],
                 options={"rhobeg": 0.1, "tol": 1e-8, "maxiter": 10 * int(budget) + 10 * counter.n},
             )
 

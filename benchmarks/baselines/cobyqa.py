@@ -36,7 +36,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
     def local(z: FloatArray, k: int) -> None:
         nonlocal seen
         seen = chosen = seen if seen is not None else columns(counter, COLUMN_LIMIT)
-        constraint = NonlinearConstraint(lambda v: chosen.values(counter.value(v)[1]), -np.inf, 0.0)
+        constraint = NonlinearConstraint(lambda v: chosen.values(counter.value(v)[1]), chosen.low, chosen.high)
         cobyqa.minimize(
             lambda v: counter.value(v)[0],
             z,

@@ -52,7 +52,7 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
                 Bounds(box.lower, box.upper),
                 x0=np.clip(z, box.lower, box.upper),
                 maxiter=10**6,
-                constraints=NonlinearConstraint(violation, -np.inf, 0.0) if chosen.q else (),
+                constraints=NonlinearConstraint(violation, chosen.low, chosen.high) if chosen.q else (),
                 rng=generator(counter.problem, seed, 1000 + k),
             )
 

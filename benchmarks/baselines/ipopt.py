@@ -41,8 +41,8 @@ def run(problem: Problem, budget: float, seed: int, gradient_cost: float = 2.0) 
             problem_obj=callbacks,
             lb=np.where(np.isfinite(counter.lower), counter.lower, -2e19),
             ub=np.where(np.isfinite(counter.upper), counter.upper, 2e19),
-            cl=np.full(chosen.q, -2e19),
-            cu=np.zeros(chosen.q),
+            cl=np.maximum(chosen.low, -2e19),
+            cu=chosen.high,
         )
         for name, value in (
             ("hessian_approximation", "limited-memory"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CONFIGURATION = (
     "NOMAD 4.6 (PyNomadBBO) at its defaults (quadratic models, Nelder-Mead, initial frame a tenth of the box), "
-    "progressive barrier; above 20 constraint columns the largest of each named constraint; bounds kept; after mesh "
+    "progressive barrier, an equality as two inequalities; above 20 constraint columns the largest of each named constraint; bounds kept; after mesh "
     "convergence random restarts with a new seed. `nomad-nomodels`: no quadratic models anywhere (QUAD_MODEL_SEARCH no, "
     "DIRECTION_TYPE ORTHO N+1 NEG, EVAL_QUEUE_SORT DIR_LAST_SUCCESS), Nelder-Mead as it is"
 )
@@ -57,7 +57,7 @@ def _run(problem: Problem, budget: float, seed: int, gradient_cost: float, extra
     def local(z: FloatArray, k: int) -> None:
         nonlocal seen, crashes
         seen = chosen = seen if seen is not None else columns(counter, COLUMN_LIMIT)
-        params = _parameters(counter, chosen.q, int(generator(counter.problem, seed, k).integers(1, SEEDS)))
+        params = _parameters(counter, chosen.sides, int(generator(counter.problem, seed, k).integers(1, SEEDS)))
         params += extra
         code = _converse(counter, chosen, z, params)
         if code != 0:
@@ -128,5 +128,5 @@ def _converse(counter: Counter, chosen: Columns, z: FloatArray, params: list[str
 def _answer(counter: Counter, chosen: Columns, z: list[float]) -> bytes | None:
     """f and c as PyNomad reads them, all digits; None where the point failed."""
     F, c = counter.value(np.array(z))
-    outputs = [F, *chosen.values(c)]
+    outputs = [F, *chosen.one_sided(c)]
     return " ".join(repr(float(v)) for v in outputs).encode() if np.all(np.isfinite(outputs)) else None

@@ -18,7 +18,7 @@ from benchmarks.counting import Counter
 from benchmarks.log import Log
 
 if TYPE_CHECKING:
-    from dfoattack._typing import FloatArray
+    from dfoattack._typing import BoolArray, FloatArray
     from dfoattack.problem import Problem
 
 CONFIGURATION = (
@@ -56,9 +56,9 @@ def _local_exact(counter: Counter) -> Local:
         nonlocal seen
         seen = chosen = seen if seen is not None else _affordable(counter, z)
 
-        def jacobian(v: FloatArray) -> FloatArray:
+        def jacobian(v: FloatArray, members: BoolArray) -> FloatArray:
             # SciPy asks for the gradient where it has just asked for the value: a repeat, therefore free.
-            return -counter.jacobian(v, chosen.rows(counter.value(v)[1]))
+            return -counter.jacobian(v, chosen.rows(counter.value(v)[1])[members])
 
         _solve(counter, z, chosen, counter.gradient, jacobian)
 
@@ -82,16 +82,20 @@ def _solve(counter: Counter, z: FloatArray, chosen: Columns, gradient: Any, jaco
     def slack(v: FloatArray) -> FloatArray:
         return -np.nan_to_num(chosen.values(counter.value(v)[1]), nan=LARGE)
 
-    constraint: dict[str, Any] = {"type": "ineq", "fun": slack}
-    if jacobian is not None:
-        constraint["jac"] = jacobian
+    constraints = []
+    for kind, members in (("ineq", ~chosen.equality), ("eq", chosen.equality)):
+        if members.any():
+            constraint: dict[str, Any] = {"type": kind, "fun": lambda v, members=members: slack(v)[members]}
+            if jacobian is not None:
+                constraint["jac"] = lambda v, members=members: jacobian(v, members)
+            constraints.append(constraint)
     # SciPy's stubs know neither a dict of constraints built in steps nor a gradient that may be absent.
     minimize(  # type: ignore[call-overload]
         lambda v: min(counter.value(v)[0], LARGE),
         z,
         jac=gradient,
         bounds=Bounds(counter.lower, counter.upper),
-        constraints=[constraint] if chosen.q else [],
+        constraints=constraints,
         method="SLSQP",
         options=OPTIONS,
     )

@@ -62,10 +62,12 @@ class Instance:
         Integer and granular variables are moved to their lattice. Depends on suite, name and seed alone, so every
         solver gets the same one.
         """
-        problem = self.problem()
-        if problem.x0 is not None:
-            return np.array(problem.x0[seed % problem.x0.shape[0]])
-        box = problem.space
+        own = self.problem().x0
+        return self.random_start(seed) if own is None else np.array(own[seed % own.shape[0]])
+
+    def random_start(self, seed: int) -> FloatArray:
+        """(n,) uniform in the box, see `start`. Raises ValueError without finite bounds."""
+        box = self.problem().space
         if not (np.isfinite(box.free_lower).all() and np.isfinite(box.free_upper).all()):
             raise ValueError(f"`{self.title}` must have finite bounds or a start of its own, got {box!r}.")
         rng = np.random.default_rng([zlib.crc32(self.title.encode()), seed])
@@ -80,8 +82,8 @@ class Suite:
     Attributes
     ----------
     name, description : str
-    unit : {"n", "n+1"}
-        what budgets and profiles of this suite are multiples of
+    unit : {"n", "n+1", "1"}
+        what budgets and profiles of this suite are multiples of; "1": evaluations, whatever n
     multiple : int
         usual budget, in units
     dimensions : tuple of int
@@ -124,8 +126,12 @@ class Suite:
 
     def budget(self, n: int, multiple: float | None = None) -> int:
         """Evaluations for an instance of n variables: `multiple` (default: the suite's) units."""
-        units = n if self.unit == "n" else n + 1
-        return math.ceil((self.multiple if multiple is None else multiple) * units)
+        return math.ceil((self.multiple if multiple is None else multiple) * evaluations_in(self.unit, n))
+
+
+def evaluations_in(unit: str, n: int) -> int:
+    """How many evaluations a unit "n", "n+1" or "1" of a budget is for n variables."""
+    return {"n": n, "n+1": n + 1, "1": 1}[unit]
 
 
 def _matches(instance: Instance, pattern: str) -> bool:

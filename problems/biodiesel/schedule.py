@@ -19,7 +19,7 @@ from .picture import draw_schedule
 
 __all__ = ["make_schedule", "truth"]
 
-SEGMENTS = (10, 30, 50)
+SEGMENTS = (10, 20, 30, 50)
 START = 0.4
 
 
@@ -34,7 +34,7 @@ def make_schedule(n: int = 10, *, levels: bool = False, weights: str | None = No
 
     Parameters
     ----------
-    n : 10 | 30 | 50                number of segments
+    n : 10 | 20 | 30 | 50           number of segments; no optimum is declared for 20
     levels : bool                   whole watts only: Q_k in {0, 1, ..., 10}
     weights : str, optional         an ``.npz`` file written by ``train.py``, instead of the shipped one
 

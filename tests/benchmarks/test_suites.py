@@ -17,16 +17,23 @@ from benchmarks import suites
 from benchmarks.suites.coco import BareFunction, SuiteProblem, optimum
 
 needs_coco = pytest.mark.skipif(importlib.util.find_spec("cocoex") is None, reason="cocoex is not installed")
+needs_networks = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None or importlib.util.find_spec("sklearn") is None,
+    reason="torch or scikit-learn is not installed",
+)
 
 
 def named(names: list[str] | dict[str, str]) -> list[object]:
-    """Suite names as parameters; those of COCO are skipped where cocoex is missing."""
-    return [pytest.param(name, marks=needs_coco if name.startswith("bbob") else ()) for name in names]
+    """Suite names as parameters; those whose package is missing are skipped."""
+    marks = {"bbob": needs_coco, "netw": needs_networks}
+    return [pytest.param(name, marks=marks.get(name[:4], ())) for name in names]
 
 
 def sample(name: str) -> list[suites.Instance]:
-    """All instances of a suite, or, of the large ones of COCO, every seventh."""
+    """All instances of a suite; of the large ones of COCO every seventh, of the trained ones the first of a family."""
     found = suites.load(name).instances()
+    if name.startswith("networks"):
+        return [instance for instance in found if not re.search(r"-i[23]$", instance.name)]
     return found[::7] if name.startswith("bbob") else found
 
 
@@ -37,7 +44,7 @@ def sample(name: str) -> list[suites.Instance]:
 def test_names_are_unique_and_safe_and_instances_travel(name: str) -> None:
     suite = suites.load(name)
     instances = suite.instances()
-    assert suite.name == name and suite.unit in ("n", "n+1")
+    assert suite.name == name and suite.unit in ("n", "n+1", "1")
     assert len({instance.name for instance in instances}) == len(instances)
     for instance in instances:
         assert re.fullmatch(r"[a-z0-9-]+", instance.name)
@@ -50,11 +57,11 @@ def test_problems_are_what_the_instance_says(name: str) -> None:
     for instance in sample(name):
         problem = instance.problem()
         assert problem.n == instance.n
-        if name != "networks":  # these keep their own name and sense
+        if not name.startswith("networks"):  # plug-ins keep their own name and sense
             assert problem.name == instance.title and problem.sense == "minimize"
 
 
-@pytest.mark.parametrize("name", named([name for name in suites.SUITES if name != "networks"]))
+@pytest.mark.parametrize("name", named([name for name in suites.SUITES if not name.startswith("networks")]))
 def test_known_optimum_is_attained_and_no_start_is_better(name: str) -> None:
     for instance in sample(name):
         problem, known = instance.problem(), instance.problem().known
@@ -127,6 +134,7 @@ def test_snippet_of_the_package() -> None:
 
 def test_budgets() -> None:
     assert suites.load("scalable").budget(100) == 5000
+    assert suites.load("networks").budget(2) == suites.load("networks").budget(1000) == 1000
     assert suites.load("more-wild").budget(4) == 250
     assert suites.load("more-wild").budget(4, multiple=0.5) == 3
 
