@@ -101,7 +101,7 @@ ARENA ?= benchmarks/results/arena
 ARENA_SOLVERS ?= dfoattack,nomad,cma-es,cobyqa,pybobyqa,random
 bench: install-test
 	$(BIN)/python -m benchmarks.micro
-	$(BIN)/python -m benchmarks.networks --problems biodiesel,airfoil
+	$(BIN)/python -m benchmarks run networks --solvers dfoattack,slsqp,lbfgsb,cma-es,cobyqa --budget 1000 --seeds 1 --only '*-i1,biodiesel,schedule,airfoil-*' --out $(ARENA)
 	$(BIN)/python -m benchmarks run bbob --solvers $(ARENA_SOLVERS) --budget 200n --n 2,5 --only '*-i1' --out $(ARENA)
 	$(BIN)/python -m benchmarks run bbob-constrained --solvers $(ARENA_SOLVERS) --budget 100n --n 2 --only '*-i1' --out $(ARENA)
 	$(BIN)/python -m benchmarks run more-wild --solvers $(ARENA_SOLVERS) --budget '50(n+1)' --seeds 1 --out $(ARENA)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from dfoattack._typing import FloatArray
@@ -58,18 +55,3 @@ class Log:
 
     def __len__(self) -> int:
         return int(self.f.shape[0])
-
-    def save(self, path: Path) -> None:
-        """Write arrays as `.npz`, the scalars as one JSON text among them."""
-        arrays = {name: getattr(self, name) for name in ("X", "f", "C", "status", "spent", "wall", "cpu")}
-        scalars = {name: value for name, value in vars(self).items() if name not in arrays}
-        np.savez_compressed(path, scalars=np.array(json.dumps(scalars)), **arrays)
-
-    @classmethod
-    def load(cls, path: Path) -> Log:
-        """Inverse of `save`."""
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {name: data[name] for name in data.files if name != "scalars"}
-            scalars: dict[str, Any] = json.loads(str(data["scalars"]))
-        scalars["notes"] = tuple(scalars["notes"])
-        return cls(**arrays, **scalars)

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from dfoattack._typing import BoolArray, FloatArray
     from dfoattack.problem import Problem
 
-# Largest constraint value that counts as feasible: the headline, and the strict rule.
-TOLERANCES = (1e-6, 0.0)
-
 
 def feasible(log: Log, problem: Problem, tolerance: float) -> BoolArray:
     """(N,) rows inside the bounds (by 0 ulp), with every raw c <= tolerance, answered, and within the budget.
@@ -41,22 +38,10 @@ class Curve:
     spent: FloatArray
     value: FloatArray
 
-    def at(self, spent: FloatArray) -> FloatArray:
-        """Value known after so many counted evaluations; NaN before the first feasible point."""
-        index = np.searchsorted(self.spent, spent, side="right") - 1
-        if not len(self.value):
-            return np.full(np.shape(spent), np.nan)
-        return np.where(index >= 0, self.value[np.maximum(index, 0)], np.nan)
-
     @property
     def final(self) -> float:
         """Best feasible value, NaN if there is none."""
         return float(self.value[-1]) if len(self.value) else float("nan")
-
-    def reached(self, level: float, sign: float) -> float:
-        """Counted evaluations until a value as good as `level`; +inf if never. `sign` = +1 where less is better."""
-        hit = np.flatnonzero(sign * self.value <= sign * level)
-        return float(self.spent[hit[0]]) if len(hit) else float("inf")
 
 
 def curve(log: Log, problem: Problem, tolerance: float) -> Curve:

@@ -54,7 +54,7 @@ def test_the_black_box_has_the_same_values_and_no_gradient(name: str) -> None:
 def test_gradients_are_those_of_the_values(name: str) -> None:
     p = problem(name)
     x = points(p, 1)
-    f, C = values(p, x)
+    _, C = values(p, x)
     rng = np.random.default_rng(1)
     W = rng.standard_normal(C.shape) * (C.shape[1] <= 20)
     g = p.vjp(x, p.forward(x), np.ones(1), W)[0]

@@ -135,6 +135,10 @@ def test_best_known_values_are_written_and_read_again(tmp_path: Path) -> None:
     folder = stored(tmp_path / "long", runs)
     assert main(["best", str(folder), "--out", str(tmp_path / "best.csv")]) == 0
     assert read_references(tmp_path / "best.csv") == {("s", "a", 2): 0.1}
+    shorter = stored(tmp_path / "short", [made("cobyqa", [1.0], [0.2]), made("cobyqa", [1.0], [4.0], instance="b")])
+    assert main(["best", str(shorter), "--out", str(tmp_path / "best.csv")]) == 0
+    assert read_references(tmp_path / "best.csv") == {("s", "a", 2): 0.1, ("s", "b", 2): 4.0}
+    assert "s,a,2,0.1,nomad," in (tmp_path / "best.csv").read_text()
 
 
 SORTING = """
