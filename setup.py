@@ -54,6 +54,16 @@ ATTACKS = {
     "sqp": "dfoattack.attacks.sqp:SQP",
     "lbfgsb": "dfoattack.attacks.lbfgsb:LBFGSB",
     "al": "dfoattack.attacks.al:AL",
+    "l1": "dfoattack.attacks.l1:L1Ladder",
+    "topk": "dfoattack.attacks.topk:TopK",
+    "momentum": "dfoattack.attacks.momentum:Momentum",
+    "apgd": "dfoattack.attacks.apgd:APGD",
+    "adam": "dfoattack.attacks.adam:Adam",
+    "perturbed": "dfoattack.attacks.perturbed:Perturbed",
+    "sampling": "dfoattack.attacks.sampling:GradientSampling",
+    "smallest": "dfoattack.attacks.smallest:SmallestRadius",
+    "tangent": "dfoattack.attacks.tangent:Tangent",
+    "ipopt": "dfoattack.attacks.ipopt:Ipopt",
     "none": "dfoattack.attacks.none:NoAttack",
 }
 PROBLEMS = {

@@ -88,14 +88,21 @@ class Local:
         """Make the wanted rows exact at the point; all of them if that costs no more. False if the budget does not cover it."""
         if wanted.size == 0:
             return True
-        outputs = self._widths[-1] if self._widths else wanted.size + 1
-        if wanted.size >= outputs:
+        if wanted.size >= self.price(wanted.size + 1):
             wanted = np.flatnonzero(rows.wanting)
-        if not self.view.affords(min(wanted.size, outputs), 0):
+        if not self.view.affords(self.price(wanted.size), 0):
             return False
-        J = self.view.constraint_jacobian(self._at(point.d)[0], wanted)
+        J = self.jacobian(point, wanted)
         rows.learn(wanted, J * self.scale / self._target.scale[wanted][:, None])
         return True
+
+    def price(self, rows: int) -> int:
+        """Products that so many rows of the constraint Jacobian cost, as far as the number of outputs is known."""
+        return min(rows, self._widths[-1]) if self._widths else rows
+
+    def jacobian(self, point: Point, columns: IntArray) -> FloatArray:
+        """Gradients of the columns (q,) in user units, (q, n)."""
+        return self.view.constraint_jacobian(self._at(point.d)[0], columns)
 
     def _at(self, d: FloatArray) -> FloatArray:
         return realise(self._x, d, self._target.lower, self._target.upper)[None]

@@ -51,10 +51,11 @@ class AL(AttackOperator):
 
         def descend(descent: Descent, rows: IntArray, gradient: FloatArray) -> None:
             size = np.max(np.abs(gradient * descent.scale), axis=1)
-            unit = np.where((size > 0.0) & np.isfinite(1.0 / size), 1.0 / size, 1.0)
+            # Without a gradient of F the violation is attacked alone.
+            unit = np.where((size > 0.0) & np.isfinite(1.0 / size), 1.0 / size, 0.0)
             merit = _Lagrangian(target, rows, unit, self.rounds)
             descent.run(merit, gradient, self.iterations)
-            multipliers[rows] = merit.multipliers / unit[:, None]
+            multipliers[rows] = np.where(unit[:, None] > 0.0, merit.multipliers / unit[:, None], 0.0)
 
         found = polish_rows(target, radii, view, self.memory, np.errstate(all="ignore")(descend))
         return replace(found, multipliers=multipliers)

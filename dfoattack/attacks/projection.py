@@ -6,6 +6,7 @@ Two-goal steps follow the minimum-norm idea of Fliege & Svaiter 2000 and Desider
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -84,6 +85,22 @@ def _shrink(at: _Path, length: _Length, radius: float, scale: float) -> FloatArr
 def steepest_linf(g: FloatArray, lo: FloatArray, hi: FloatArray) -> FloatArray:
     """Minimiser of g . d over lo <= d <= hi; coordinates with g_i = 0 stay."""
     return np.where(g > 0.0, lo, np.where(g < 0.0, hi, 0.0))
+
+
+@np.errstate(all="ignore")
+def steepest_l1(g: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Minimiser of g . d over {|W^-1 d|_1 <= radius} cut by the box: largest abs(w_i g_i) first, each to its bound or the rest of the radius."""
+    speed = np.abs(weights * g)
+    limit = np.where(g > 0.0, a, b)
+    d = np.zeros_like(g)
+    left = radius
+    for i in np.argsort(-speed, kind="stable"):
+        if speed[i] == 0.0 or left <= 0.0:
+            break
+        use = min(abs(limit[i]) / weights[i], left)
+        d[i] = np.copysign(use * weights[i], -g[i])
+        left -= use
+    return d
 
 
 @np.errstate(all="ignore")
@@ -168,9 +185,19 @@ def two_goal_l2(
     lambda is found by bisection, and the two steps next to the optimum are mixed so that both slopes are equal.
     """
 
-    def steepest(g: FloatArray) -> FloatArray:
-        return steepest_l2(g, radius, weights, a, b)
+    return _two_goal(g_1, g_2, lambda g: steepest_l2(g, radius, weights, a, b))
 
+
+@np.errstate(all="ignore")
+def two_goal_l1(
+    g_1: FloatArray, g_2: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray
+) -> FloatArray:
+    """The same in the l_1 ball cut by the box."""
+    return _two_goal(g_1, g_2, lambda g: steepest_l1(g, radius, weights, a, b))
+
+
+def _two_goal(g_1: FloatArray, g_2: FloatArray, steepest: Callable[[FloatArray], FloatArray]) -> FloatArray:
+    """Largest common relative decrease over a convex set of which ``steepest`` minimises linear functions."""
     g_1, g_2 = _unit(g_1), _unit(g_2)
     best_1, best_2 = -float(g_1 @ steepest(g_1)), -float(g_2 @ steepest(g_2))
     if best_1 <= 0.0 or best_2 <= 0.0:

@@ -45,10 +45,12 @@ class AttackContract:
     ----------
     radii : (q,)            radii the operator is called with
     random : bool           the operator draws random numbers: two seeds may then differ
+    independent : bool      what is proposed for a centre does not depend on the other centres
     """
 
     radii: FloatArray = np.array([0.3, 0.05])
     random: bool = False
+    independent: bool = True
 
     @pytest.fixture
     def operator(self) -> Any:
@@ -105,6 +107,34 @@ class AttackContract:
         assert dict(vars(operator)) == before
         for name, value in copies.items():
             np.testing.assert_array_equal(getattr(target, name), value)
+
+    def test_a_centre_gets_the_same_rows_alone_and_in_a_block(self, operator: Any) -> None:
+        if self.random or not self.independent:
+            pytest.skip("this operator's rows may depend on the block")
+        target, together = self.propose(operator, self.make_view())
+        for i in range(len(target.X)):
+            view = self.make_view()
+            parts = {name: getattr(self.make_target(view), name)[i : i + 1] for name in ("X", "F", "C")}
+            alone = operator(Target(**{**vars(target), **parts}), self.radii, view, np.random.default_rng(0))
+            assert alone.D.tobytes() == together.D[together.centre == i].tobytes()
+
+    def test_without_a_slope_nothing_breaks(self, operator: Any) -> None:
+        """F and c are constant: no gradient, nothing to gain, no row beyond the radius."""
+        view = FunctionView(
+            4, lambda z: 1.0, np.zeros_like, lambda z: np.array([1.0, -1.0]), lambda z: np.zeros((2, 4))
+        )
+        target = target_at(view, _CENTRES, _LOWER, _UPPER, _WEIGHTS)
+        found = operator(target, self.radii, view, np.random.default_rng(0))
+        assert np.all(np.isfinite(found.D))
+        assert np.all(np.abs(found.D) <= found.radius[:, None] * target.weights)
+
+    def test_one_variable_one_output(self, operator: Any) -> None:
+        """n = m = 1: a direction that subtracts a mean over the outputs would be zero here."""
+        view = FunctionView(1, lambda z: float(z[0]), np.ones_like)
+        target = target_at(view, np.array([[0.0], [0.9]]), -1.0, 1.0)
+        found = operator(target, self.radii, view, np.random.default_rng(0))
+        assert np.all(np.abs(found.D) <= found.radius[:, None])
+        assert len(found) == 0 or np.min(found.D) < 0.0
 
     def test_nothing_returned_nothing_drawn(self, operator: Any) -> None:
         """Without gradients an operator that returns nothing leaves the generator alone."""

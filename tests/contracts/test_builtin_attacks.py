@@ -8,32 +8,47 @@ import pytest
 from dfoattack.attacks import BUILTIN, by_name
 from dfoattack.testing.attacks import AttackContract
 
-OPERATORS = [(name, {}) for name in BUILTIN] + [
-    ("pgd", {"momentum": 0.9}),
+RANDOM = [("pgd", {"restarts": 3}), ("perturbed", {}), ("sampling", {}), ("sampling", {"samples": 3, "steps": 9})]
+OPERATORS = [(name, {}) for name in BUILTIN if name not in ("perturbed", "sampling")] + [
+    ("momentum", {"nesterov": True}),
+    ("topk", {"counts": [1, 2]}),
+    ("apgd", {"norm": "l2", "steps": 9}),
+    ("lbfgsb", {"memory": 1, "iterations": 4}),
+    ("al", {"rounds": 1}),
+    ("smallest", {"gain": 1e-6}),
+    ("tangent", {"active": 10.0, "corrections": 3}),
     ("pgd", {"norm": "l2", "steps": 3}),
     ("sqp", {"iterations": 3}),
     ("sign", {"active": 0.0}),
 ]
 
 
+def made(name, options):
+    if name == "ipopt":
+        pytest.importorskip("cyipopt")
+    return by_name(name, options)
+
+
 @pytest.mark.parametrize(("name", "options"), OPERATORS, ids=lambda value: str(value))
 class TestBuiltin(AttackContract):
     @pytest.fixture
     def operator(self, name, options):
-        return by_name(name, options)
+        return made(name, options)
 
 
-class TestRandomRestarts(AttackContract):
+@pytest.mark.parametrize(("name", "options"), RANDOM, ids=lambda value: str(value))
+class TestRandom(AttackContract):
     random = True
 
     @pytest.fixture
-    def operator(self):
-        return by_name("pgd", {"restarts": 3})
+    def operator(self, name, options):
+        return made(name, options)
 
 
+@pytest.mark.parametrize("name", ["sqp", "lbfgsb", "al", "ipopt"])
 class TestPolishOfTheWholeBox(AttackContract):
     radii = np.array([np.inf])
 
     @pytest.fixture
-    def operator(self):
-        return by_name("sqp")
+    def operator(self, name):
+        return made(name, {})
