@@ -50,6 +50,7 @@ class Evaluator:
     journal : Journal, optional         answers are replayed from and recorded in it
     noisy : bool, default False         a point that is evaluated again is asked of user code again
     workers : int or callable, optional processes that evaluate the points of a block, or a function like `map`; see `workers`
+    keeps : bool, optional              outputs are kept for attacks; None: where the problem has gradients
 
     Attributes
     ----------
@@ -74,6 +75,7 @@ class Evaluator:
         journal: Journal | None = None,
         noisy: bool = False,
         workers: Workers = None,
+        keeps: bool | None = None,
     ) -> None:
         self.problem = problem
         self.timeout = timeout
@@ -85,7 +87,7 @@ class Evaluator:
         self._pool = pool_of(problem, self.identity, workers, timeout)
         self._runner = BlockRunner(problem, self.identity, timeout, self.ledger, self._pool)
         self._sign = float(problem.sign)
-        self._keeps = problem.has_gradient
+        self._keeps = problem.has_gradient if keeps is None else keeps
         self._shapes_kept = False
         self.journal = journal
 

@@ -14,6 +14,7 @@ import numpy as np
 from dfoattack.errors import OptionError
 
 _HELP = "help"
+GRADIENT_SOURCES = ("auto", "exact", "poll", "forward", "central", "subspace", "spsa", "nes", "none")
 SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns")
 
 
@@ -63,6 +64,11 @@ class Options:
     )
     attacks: tuple[Any, ...] = _option(
         ("sign", "sqp", "l2", "pgd"), "attack operators, by name or object; () switches the attack step off"
+    )
+    gradient_source: str = _option(
+        "auto",
+        "where attacks get gradients: 'exact', 'poll' (points evaluated anyway), 'forward', 'central', 'subspace' (differences), "
+        "'spsa', 'nes' (random, antithetic), 'none'; 'auto': exact ones where there are any",
     )
     attack_radius_init: float = _option(1.0, "first attack radius, in units of the first frame size, > 0")
     attack_radius_min: float = _option(1e-6, "smallest attack radius, same units, in (0, attack_radius_init]")
@@ -182,6 +188,7 @@ def _check(o: Options) -> None:
     real("searches", f"a tuple of different names among {SEARCHES}", _are_names(o.searches, SEARCHES))
     operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
     real("attacks", "a tuple of names or operators (empty: no attacks)", operators)
+    real("gradient_source", f"one of {GRADIENT_SOURCES}", o.gradient_source in GRADIENT_SOURCES)
     for name in ("opportunistic", "fill_blocks", "speculative", "covering", "restarts"):
         real(name, "True or False", isinstance(getattr(o, name), bool))
     whole("block_size", 1)

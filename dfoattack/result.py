@@ -82,7 +82,8 @@ class Result:
                                       satisfied, active or violated
     x_infeasible, fun_infeasible, maxcv_infeasible :   the least infeasible point, None if every evaluated point was feasible
     certificate : Certificate         what may be said about x
-    gradient_source : str             "vjp", "jac" or "none"
+    gradient_source : str             where attacks got gradients: "vjp" or "jac" (exact), "forward", "central", "subspace", "spsa", "nes",
+                                      "poll" (estimates) or "none"
     records : Records                 the log
     best_index : int                  row of x in the log, -1 if there is none
     local_runs : int                  local runs begun, restarts included
@@ -246,7 +247,7 @@ def build_result(
         fun_infeasible=_value(problem, state, state.best_inf),
         maxcv_infeasible=_violation(state, state.best_inf, math.nan),
         certificate=certify(setup, state, seed, step_names.index("covering")),
-        gradient_source=problem.gradient_source,
+        gradient_source=setup.gradient_source,
         records=records,
         best_index=best,
         local_runs=len(state.runs) + (1 if state.mesh is not None and reason != StopReason.FRAME else 0),

@@ -15,6 +15,7 @@ from dfoattack._typing import FloatArray
 from dfoattack._validation import check_seed
 from dfoattack.errors import AskTellError, StoreError
 from dfoattack.evaluator import Evaluator, Journal
+from dfoattack.gradient_sources.choice import POLL
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.progress import Event
@@ -85,6 +86,7 @@ class Solver:
             timeout=self.options.timeout,
             journal=journal,
             noisy=self.options.noise is not None,
+            keeps=self.setup.gradient_source not in ("none", POLL),
             workers=workers,
         )
         self._view = self.evaluator.view()

@@ -40,6 +40,7 @@ class Setup:
     quota : int                                         covering trials without improvement before a run may converge
     geometry : Geometry                                 the same box with periods, groups and levels: how points move in it
     polyhedron : Polyhedron or None                     known linear constraints
+    gradient_source : str                               where attacks get gradients from, see `gradient_sources.choice`
     """
 
     lower: FloatArray
@@ -53,6 +54,7 @@ class Setup:
     options: Options
     geometry: Geometry
     polyhedron: Polyhedron | None = None
+    gradient_source: str = "none"
 
     @property
     def n(self) -> int:

@@ -20,6 +20,7 @@ from dfoattack.barrier import FULL, Barrier, Columns, measured, success_types, w
 from dfoattack.cache import History, point_keys
 from dfoattack.errors import AskTellError, OptionError, ProblemError
 from dfoattack.geometry import Geometry
+from dfoattack.gradient_sources import choice
 from dfoattack.noise import NoiseState, cautious, with_evaluations
 from dfoattack.options import Options
 from dfoattack.problem import Problem
@@ -70,6 +71,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         options=options,
         geometry=Geometry.of(space),
         polyhedron=problem.polyhedron,
+        gradient_source=choice.chosen(options.gradient_source, problem),
     )
     inside = admissible.points(setup, setup.starts)
     if inside.shape[0] < setup.starts.shape[0]:

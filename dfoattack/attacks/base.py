@@ -156,6 +156,7 @@ class AttackOperator(ABC):
     inner_points: ClassVar[bool] = (
         False  # True: visits points of its own; granular variables are then held at the centre
     )
+    needs_gradient: ClassVar[bool] = True  # False: proposes something without gradients too
     whole_box: ClassVar[bool] = False  # True: a polish; the step passes a radius that covers the box (+inf is legal)
 
     @final

@@ -73,6 +73,10 @@ def make_setup(problem: MultiProblem, options: Options, budget: float | None) ->
     """What is fixed during a run; raises `OptionError` for options that do not fit the problem."""
     if options.noise is not None:
         raise OptionError(f"`noise` must be None with several objectives, got {options.noise!r}.")
+    if options.gradient_source not in ("auto", "none"):
+        raise OptionError(
+            f"`gradient_source` must be 'auto' or 'none' with several objectives, got {options.gradient_source!r}."
+        )
     base = transitions.make_setup(problem.carrier, options, budget, None)
     limit = (
         EXTREMES_SHARE * base.budget if math.isfinite(base.budget) else float(LEG_POINTS * problem.q * max(1, base.n))

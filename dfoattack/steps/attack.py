@@ -1,4 +1,4 @@
-"""The attack step: one operator proposes displacements along exact gradients, the barrier decides.
+"""The attack step: one operator proposes displacements along gradients, exact or estimated; the barrier decides.
 
 Alternating attacks with the covering direct search method after Bouchet et al. (2025), arXiv 2510.01461. What keeps the theory of
 the latter: an attack may end an iteration early only after a sufficient decrease and only a bounded number of times in a row, its
@@ -17,8 +17,14 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, Target, View
 from dfoattack.attacks.extended import extended
 from dfoattack.barrier import Columns, poll_centres
+from dfoattack.cache import point_key
+from dfoattack.gradient_sources.base import Room
+from dfoattack.gradient_sources.choice import EXACT, POLL, probing
+from dfoattack.gradient_sources.poll_reuse import poll_jacobian
+from dfoattack.gradient_sources.view import SourceView
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
+from dfoattack.trials import OK
 
 LADDER = (1.0, 0.25)  # radii of one ladder, in units of the attack radius
 RADIUS_MAX = 1e3  # in units of the first frame size
@@ -51,9 +57,12 @@ class Attack(Step):
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
-        if view is None or not view.has_gradient or state.mesh is None or row < 0 or not self.operators:
+        if view is None or state.mesh is None or row < 0 or not self.operators:
             return Proposal.nothing(setup.n)
-        chosen = self._choose(setup, state, row)
+        estimated = None
+        if setup.gradient_source not in EXACT:
+            estimated = view = source_view(setup, state, view, row, rng)
+        chosen = self._choose(setup, state, row, view.has_gradient)
         if chosen < 0:
             return Proposal.nothing(setup.n)
         operator, scale = self.operators[chosen], state.mesh.scale
@@ -71,16 +80,22 @@ class Attack(Step):
         found = operator(target, radii, view, rng)
         X = setup.geometry.snapped(x + found.D)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
-        return Proposal.around(X, x, False, memo=AttackMemo(chosen, radius, row, gradient))
+        memo = AttackMemo(chosen, radius, row, gradient)
+        if estimated is None or not estimated.probes:
+            return Proposal.around(X, x, False, memo=memo)
+        # Probes are paid for: as evaluations they cost nothing more, and models and incumbents learn from them.
+        return Proposal.around(np.vstack([X, *estimated.probes]), x, False, memo=memo, opportunistic=False)
 
-    def _choose(self, setup: Setup, state: SolverState, row: int) -> int:
-        """Index of the operator to run, -1 if all sleep."""
+    def _choose(self, setup: Setup, state: SolverState, row: int, gradients: bool = True) -> int:
+        """Index of the operator to run, -1 if all sleep or lack what they need."""
         best, best_score = -1, -1.0
         for i, operator in enumerate(self.operators):
             credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
             if credit.sleeps_until > state.iteration or (operator.whole_box and credit.failed_at == row):
                 continue
             if operator.inner_points and not setup.continuous:
+                continue
+            if operator.needs_gradient and not (gradients and _suits(operator, setup.gradient_source)):
                 continue
             score = np.inf if not credit.tried else credit.rate
             if score > best_score:
@@ -165,6 +180,14 @@ class Attack(Step):
         return enough and fair and state.attack.skips < setup.options.attack_skips_max
 
 
+def _suits(operator: AttackOperator, name: str) -> bool:
+    """Whether an operator can work with the gradients of this source: poll reuse knows one point only, and random estimates have no curvature."""
+    source = probing(name)
+    if source is None:
+        return name != POLL or not operator.inner_points
+    return not (operator.whole_box and source.random)
+
+
 def _worth(state: SolverState, outcome: Outcome) -> bool:
     """The attack moved the incumbent, at a price that compares with what the other steps ask for a gain."""
     return outcome.improved and outcome.gain / max(outcome.cost, 1.0) >= WORTH * state.attack.others.rate
@@ -172,3 +195,26 @@ def _worth(state: SolverState, outcome: Outcome) -> bool:
 
 def _sufficient(outcome: Outcome, radius: float) -> bool:
     return outcome.gain >= SUFFICIENT * min(1.0, radius) ** 2
+
+
+def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.random.Generator) -> SourceView:
+    """The view with the gradients that `setup.gradient_source` estimates at history row `row` and, unless it is poll reuse, elsewhere."""
+    history, mesh, geometry = state.history, state.mesh, setup.geometry
+    assert mesh is not None
+    known: dict[bytes, FloatArray] = {}
+    if setup.gradient_source == POLL:
+        T = np.column_stack([history.f, history.C]) if history.p else history.f[:, None]
+        moving = ~geometry.categorical & (setup.upper > setup.lower)
+        J = poll_jacobian(history.X, T, history.status == OK, row, mesh.frame_size, moving)
+        known = {} if J is None else {point_key(history.X[row]): J}
+    sigma = 0.0 if state.noise is None else float(state.noise.sigma(history.f[row : row + 1])[0])
+    room = Room(
+        setup.lower,
+        setup.upper,
+        mesh.scale,
+        mesh.size,
+        (setup.granularity > 0.0) | geometry.categorical,
+        sigma / state.barrier.f_scale,
+    )
+    admits = None if setup.polyhedron is None else setup.polyhedron.inside
+    return SourceView(view, known, probing(setup.gradient_source), room, admits, rng)

@@ -1,0 +1,41 @@
+"""Which source of gradients a run uses: decided from what the surrogate offers, or forced by the option `gradient_source`."""
+
+from __future__ import annotations
+
+from dfoattack.errors import OptionError
+from dfoattack.gradient_sources.base import Probing
+from dfoattack.gradient_sources.differences import Central, Forward
+from dfoattack.gradient_sources.smoothing import NES, SPSA
+from dfoattack.gradient_sources.subspace import SubspaceDifferences
+from dfoattack.problem import Problem
+
+EXACT = ("vjp", "jac")
+POLL = "poll"
+_PROBING: dict[str, Probing] = {
+    source.name: source for source in (Forward(), Central(), SubspaceDifferences(), SPSA(), NES())
+}
+
+
+def probing(name: str) -> Probing | None:
+    """The source of this name that pays passes; None for exact gradients, poll reuse and none at all."""
+    return _PROBING.get(name)
+
+
+def chosen(option: str, problem: Problem) -> str:
+    """Name of the source: "vjp" or "jac" (exact), a probing one, "poll", or "none".
+
+    Raises
+    ------
+    OptionError     exact gradients are forced and there are none
+    """
+    exact = problem.gradient_source
+    if option == "auto":
+        return exact
+    if option == "exact":
+        if exact == "none":
+            raise OptionError(
+                "`gradient_source` must not be 'exact' where there is no gradient: the surrogate has no `vjp`, or without a "
+                "surrogate the objective has no `objective_grad`."
+            )
+        return exact
+    return option
