@@ -31,14 +31,14 @@ $(BIN)/python:
 
 # What the demo needs.
 $(VENV)/.installed: $(MANIFEST) | $(BIN)/python
-	@echo "Installing dfoattack with torch and matplotlib into $(VENV): a few minutes."
-	$(PIP) -e '.[torch,plot]'
+	@echo "Installing dfoattack with torch, roma and matplotlib into $(VENV): a few minutes."
+	$(PIP) -e '.[torch,plot,rotation]'
 	@touch $@
 
 # What the tests need beyond that. Ipopt is optional: without its libraries, or where the build fails, its tests skip.
 $(VENV)/.installed-test: $(VENV)/.installed scripts/system_libraries.sh
 	@echo "Installing what the tests need."
-	$(PIP) -e '.[torch,plot,bench,test]'
+	$(PIP) -e '.[torch,plot,rotation,bench,test]'
 	@# Only its weight files are compared; its dependencies (300 MB) are not needed for that.
 	$(PIP) --no-deps neuralfoil==0.3.3
 	@bash scripts/system_libraries.sh && echo "Installing cyipopt from source: about two minutes." && $(PIP) -e '.[ipopt]' || \

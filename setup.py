@@ -14,6 +14,7 @@ PROBLEM_PACKAGE = "dfoattack_problems"
 
 EXTRAS: dict[str, list[str]] = {
     "torch": ["torch>=2.2"],
+    "rotation": ["roma>=1.8"],
     "ipopt": ["cyipopt>=1.4"],
     "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
     "jax": ["jax>=0.5"],
@@ -71,6 +72,15 @@ PROBLEMS = {
     "biodiesel-schedule": f"{PROBLEM_PACKAGE}.biodiesel.problem:make_schedule",
     "airfoil": f"{PROBLEM_PACKAGE}.airfoil.problem:make_problem",
     "airfoil-multipoint": f"{PROBLEM_PACKAGE}.airfoil.multipoint:make_multipoint",
+    "rot-fit": f"{PROBLEM_PACKAGE}.rotation.problem:make_fit",
+    "rot-cut-1d": f"{PROBLEM_PACKAGE}.rotation.problem:make_cut",
+    "rot-worst": f"{PROBLEM_PACKAGE}.rotation.problem:make_worst",
+    "pose-attack": f"{PROBLEM_PACKAGE}.rotation.problem:make_pose_attack",
+    "ik-fk": f"{PROBLEM_PACKAGE}.rotation.problem:make_ik_fk",
+    "ik-net": f"{PROBLEM_PACKAGE}.rotation.problem:make_ik_net",
+    "so-n": f"{PROBLEM_PACKAGE}.rotation.problem:make_so_n",
+    "stiefel": f"{PROBLEM_PACKAGE}.rotation.problem:make_stiefel",
+    "similarity-fit": f"{PROBLEM_PACKAGE}.rotation.problem:make_similarity_fit",
 }
 # run(out, *, quick, seeds, progress), see dfoattack/studies.py
 STUDIES: dict[str, str] = {}

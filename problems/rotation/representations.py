@@ -105,7 +105,9 @@ def _encode_5d(rotation: Tensor) -> Tensor:
 
 
 def _decode_svd(x: Tensor) -> Tensor:
-    return roma.special_procrustes(_columns(x, 3))
+    # Not roma's default method: that caches a tensor at its first use, which later cannot be differentiated through if
+    # the first use was in inference mode.
+    return roma.special_procrustes(_columns(x, 3), method="svd")
 
 
 # ---------------------------------------------------------------- not continuous

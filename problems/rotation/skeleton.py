@@ -67,9 +67,7 @@ def chain(joints: int, bone: float = 1.0) -> Skeleton:
         raise ValueError(f"`joints` must be at least 1, got {joints}.")
     offsets = np.zeros((joints + 1, 3))
     offsets[1:, 0] = bone
-    return Skeleton(
-        (*(f"joint{j}" for j in range(joints)), "end"), tuple(range(-1, joints)), offsets
-    )
+    return Skeleton((*(f"joint{j}" for j in range(joints)), "end"), tuple(range(-1, joints)), offsets)
 
 
 def parse_bvh(text: str) -> tuple[Skeleton, FloatArray]:
@@ -159,6 +157,9 @@ def procedural_motion(skeleton: Skeleton, frames: int, rng: np.random.Generator)
     """Return smooth random motion, local rotations (frames, J, 3, 3): each rotation vector a sum of four slow sines."""
     t = np.arange(frames)[:, None, None, None] / 15.0
     amplitude = rng.uniform(0.05, 0.35, (4, skeleton.joints, 3))
-    frequency, phase = rng.uniform(0.1, 1.0, (4, skeleton.joints, 1)), rng.uniform(0.0, 2.0 * np.pi, (4, skeleton.joints, 3))
+    frequency, phase = (
+        rng.uniform(0.1, 1.0, (4, skeleton.joints, 1)),
+        rng.uniform(0.0, 2.0 * np.pi, (4, skeleton.joints, 3)),
+    )
     vectors = (amplitude * np.sin(2.0 * np.pi * frequency * t + phase)).sum(axis=1)
     return roma.rotvec_to_rotmat(torch.from_numpy(vectors))

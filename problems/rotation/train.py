@@ -27,7 +27,16 @@ from .networks import Autoencoder, CloudNet, PoseNet, save_weights
 from .representations import NAMES
 from .skeleton import Skeleton, shipped_motion
 
-__all__ = ["SHIPPED", "cloud_pair", "object_clouds", "split_motion", "train_cloud", "train_pose", "train_sanity", "turn_roots"]
+__all__ = [
+    "SHIPPED",
+    "cloud_pair",
+    "object_clouds",
+    "split_motion",
+    "train_cloud",
+    "train_pose",
+    "train_sanity",
+    "turn_roots",
+]
 
 Log = Callable[[str], None]
 SHIPPED: dict[str, tuple[str, ...]] = {
@@ -178,7 +187,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for kind in arguments.kind.split(","):
         for rep in arguments.rep.split(",") if arguments.rep else SHIPPED[kind]:
-            net = TRAINERS[kind](rep, seed=arguments.seed, log=lambda text, k=kind, r=rep: print(k, r, text, flush=True))
+            net = TRAINERS[kind](
+                rep, seed=arguments.seed, log=lambda text, k=kind, r=rep: print(k, r, text, flush=True)
+            )
             save_weights(net, arguments.out / f"{kind}_{rep}.npz")
     return 0
 
