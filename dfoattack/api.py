@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
@@ -68,6 +69,7 @@ def solve(
     *,
     budget: float | None = None,
     seed: int = 0,
+    starts: int | None = None,
     options: Options | Mapping[str, Any] | None = None,
     f_target: float | None = None,
     max_time: float | None = None,
@@ -85,6 +87,8 @@ def solve(
     budget : float, optional        evaluations; every gradient is charged `gradient_cost` evaluations at every point, every forward
                                     pass of an attack one. None: until convergence, without restarts
     seed : int, default 0           same seed, same run on the same machine
+    starts : int, optional          the option `starts`: so many start points (x0 first, then a design) descend in lockstep, all in one forward
+                                    and one backward pass an iteration, before the run goes on from the best
     options : Options or mapping    see `Options.help()`; unknown names are errors
     f_target : float, optional      stop once a feasible value at least this good (in the problem's sense) is known
     max_time : float, optional      seconds, > 0; checked after every step (at most 2n points), earlier sessions of the run count
@@ -122,6 +126,8 @@ def solve(
     (True, 0.0, True)
     """
     options = Options.make(options)
+    if starts is not None:
+        options = replace(options, starts=starts)
     seed = check_seed(seed)
     limit = check_time(max_time)
     _check_workers(workers, options)

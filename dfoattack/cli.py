@@ -161,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"evaluations, gradients charged; default {POINTS_A_VARIABLE} (n + 1); none: until the run has converged",
     )
     sub.add_argument("--seed", type=int, default=0, metavar="S", help="of the random generator, default 0")
+    sub.add_argument(
+        "--starts", type=int, metavar="N", help="start points that descend in lockstep first; needs gradients"
+    )
     _add_set(sub)
     sub.add_argument(
         "--options", action="append", default=[], metavar="KEY=VALUE", help="an option of the solver; may be repeated"
@@ -248,6 +251,7 @@ def _solve(arguments: argparse.Namespace) -> int:
             problem,
             budget=budget,
             seed=arguments.seed,
+            starts=arguments.starts,
             options=options,
             f_target=arguments.target,
             max_time=arguments.max_time,

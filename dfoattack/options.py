@@ -46,6 +46,9 @@ class Options:
     n_init: int | None = _option(
         None, "points at the beginning, x0 among them; None: x0 alone, or about n + 1 where there is none"
     )
+    starts: int | None = _option(
+        None, "start points (x0, then the design) that descend in lockstep before the run goes on from the best"
+    )
     frame_size_init: float | tuple[float, ...] | None = _option(
         None, "first frame size, user units, one value or one a variable; None: a tenth of the range"
     )
@@ -185,6 +188,9 @@ def _check(o: Options) -> None:
     real("start_design", "'sobol' or 'lhs'", o.start_design in ("sobol", "lhs"))
     if o.n_init is not None:
         whole("n_init", 1)
+    if o.starts is not None:
+        whole("starts", 1)
+        real("n_init", f"None beside `starts` = {o.starts}", o.n_init is None)
     real("searches", f"a tuple of different names among {SEARCHES}", _are_names(o.searches, SEARCHES))
     operators = all(isinstance(a, str) or callable(a) for a in o.attacks)
     real("attacks", "a tuple of names or operators (empty: no attacks)", operators)

@@ -2,7 +2,8 @@
 
 Three kinds take turns, the one that has spent least (weighted) next: a run of the population search with growing populations from a
 random point (after Hansen 2009, BIPOP-CMA-ES), a local run far from all evaluated points, and a local run from a shaken incumbent
-(variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010).
+(variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010). After a lockstep multistart there is a fourth: a local
+run beside the next best end of its descents.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from dfoattack.state import Setup, SolverState
 from dfoattack.steps import admissible
 from dfoattack.steps.cma import CMA
 
-FIRST, POPULATION, FAR, SHAKE = "first", "population", "far", "shake"
-WEIGHTS = {POPULATION: 2.0, FAR: 1.0, SHAKE: 1.0}
+FIRST, END, POPULATION, FAR, SHAKE = "first", "end", "population", "far", "shake"
+WEIGHTS = {END: 1.0, POPULATION: 2.0, FAR: 1.0, SHAKE: 1.0}
 LOOK_BACK = 3.0  # times n + 1: evaluations over which the progress of a run is measured
 YOUNG = 6.0  # times n + 1: evaluations every run may spend
 PATIENCE = 10.0  # times the recent progress: what a run may still be expected to gain
+BESIDE = (
+    1e-2  # in units of the frame: a run from an end of the lockstep descents begins beside it, where nothing is known
+)
 SHAKES = 6  # shakes of growing size before the first size comes again
 
 
@@ -46,14 +50,23 @@ def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> 
         if run.kind in spent:
             spent[run.kind] += run.end - run.start
     population = "cma" in setup.options.searches and CMA.usable(setup)
-    kinds = [kind for kind in WEIGHTS if kind != POPULATION or population]
+    end = _next_end(state)
+    usable = {END: end >= 0, POPULATION: population}
+    kinds = [kind for kind in WEIGHTS if usable.get(kind, True)]
     kind = min(kinds, key=lambda name: spent[name] / WEIGHTS[name])
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-    if kind == SHAKE:
-        point = _shaken(setup, state, rng, scale)
-        if point.shape[0]:
-            return Restart(kind, point)
+    if kind in (END, SHAKE):
+        beside = _moved(setup, state, end, BESIDE, rng, scale) if kind == END else _shaken(setup, state, rng, scale)
+        if beside.shape[0]:
+            return Restart(kind, beside)
     return Restart(kind, starts.restart_point(setup, rng, state.history, scale))
+
+
+def _next_end(state: SolverState) -> int:
+    """History row of the best end of the lockstep descents from which no run has started yet, -1 if there is none."""
+    used = 1 + sum(run.kind == END for run in state.runs)  # the first run went on from the best of them
+    ends = state.lockstep.ends if state.lockstep is not None else ()
+    return int(ends[used]) if used < len(ends) else -1
 
 
 def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: FloatArray) -> FloatArray:
@@ -61,14 +74,19 @@ def _shaken(setup: Setup, state: SolverState, rng: np.random.Generator, scale: F
     if best < 0:
         return np.empty((0, setup.n))
     size = 1 + sum(run.kind == SHAKE for run in state.runs) % SHAKES
+    return _moved(setup, state, best, size, rng, scale)
+
+
+def _moved(
+    setup: Setup, state: SolverState, row: int, size: float, rng: np.random.Generator, scale: FloatArray
+) -> FloatArray:
+    """A point (1, n) `size` frames from a history row in a random direction; (0, n) if that is no new point."""
     d = rng.standard_normal(setup.n)
     d[setup.geometry.categorical] = 0.0
     longest = float(np.abs(d).max())
     if not longest > 0.0:
         return np.empty((0, setup.n))
-    out = admissible.points(
-        setup, setup.geometry.snapped((state.history.X[best] + size * scale * d / longest)[None, :])
-    )
+    out = admissible.points(setup, setup.geometry.snapped((state.history.X[row] + size * scale * d / longest)[None, :]))
     if not out.shape[0]:
         return out
     return out if state.history.find(out[0]) < 0 else np.empty((0, setup.n))

@@ -14,6 +14,7 @@ from dfoattack.steps.base import Search, Step
 from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.fill import Fill
+from dfoattack.steps.lockstep import Lockstep
 from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.neighbours import neighbour_steps
 from dfoattack.steps.nelder_mead import NelderMead
@@ -43,6 +44,8 @@ class Schedule:
         discrete = neighbour_steps(geometry)
         searches = Portfolio(searches_of(options))
         head: tuple[Step, ...] = (Attack(operators), Speculative())
+        if options.starts is not None and operators:
+            head = (Lockstep(), *head)
         tail: tuple[Step, ...] = (searches, Poll(), PollCompletion(), *discrete, Covering())
         if options.noise is None:
             return cls((*head, *tail))

@@ -31,9 +31,9 @@ def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | 
 def first_design(setup: Setup, rng: np.random.Generator) -> FloatArray:
     """Start design where no start point is given: the middle of the box and `n_init` - 1 points of the design.
 
-    Without the option n_init about n + 1 points, a tenth of the budget at most.
+    The option `starts` takes the place of `n_init`. Without either about n + 1 points, a tenth of the budget at most.
     """
-    count = setup.options.n_init
+    count = setup.options.n_init if setup.options.starts is None else setup.options.starts
     if count is None:
         count = int(min(setup.n + 1, max(1.0, setup.budget / 10.0)))
     finite = np.isfinite(setup.lower) & np.isfinite(setup.upper)
@@ -78,11 +78,11 @@ def _in_ball(rng: np.random.Generator, k: int, n: int) -> FloatArray:
 
 
 def first_points(setup: Setup, rng: np.random.Generator) -> FloatArray:
-    """What a run evaluates first, (k, n): the user's start points and, up to `n_init` points in all, a design; see `first_design`."""
+    """What a run evaluates first, (k, n): the user's start points and, up to `n_init` or `starts` points in all, a design; see `first_design`."""
     given = setup.starts
     if not given.shape[0]:
         return first_design(setup, rng)
-    more = (setup.options.n_init or 0) - given.shape[0]
+    more = (setup.options.starts or setup.options.n_init or 0) - given.shape[0]
     return np.vstack([given, design(setup, rng, more, given[0])]) if more > 0 else given
 
 

@@ -196,6 +196,26 @@ class NeighbourState:
 
 
 @dataclass(frozen=True)
+class LockstepState:
+    """Where the start points of a lockstep multistart have come to.
+
+    Attributes
+    ----------
+    rows : int64 (k,)               history rows of those that still descend
+    ends : int64 (e,)               history rows where others have arrived, the best first
+    limit : float                   cost of the run at which the descents end, inf for none
+    multipliers : float64 (k, q)    of the constraint columns that the operator sees, None before there are any
+    turns : int
+    """
+
+    rows: IntArray
+    ends: IntArray
+    limit: float
+    multipliers: FloatArray | None = None
+    turns: int = 0
+
+
+@dataclass(frozen=True)
 class SearchStates:
     """What the searches remember, a field each; None before first use and after a restart.
 
@@ -304,6 +324,7 @@ class SolverState:
     counters : Counters              evaluations, passes and gradients paid for
     pending : Pending or None
     stop : StopReason or None
+    lockstep : LockstepState or None descents of the option `starts`, None before the first turn
     noise : NoiseState or None       single evaluations behind the estimates of the history; None: a value is taken for the truth
     """
 
@@ -338,6 +359,7 @@ class SolverState:
     counters: Counters = NO_COST
     pending: Pending | None = None
     stop: StopReason | None = None
+    lockstep: LockstepState | None = None
     noise: NoiseState | None = None
 
     @property

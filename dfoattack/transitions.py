@@ -31,6 +31,7 @@ from dfoattack.steps import admissible
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.fill import Fill
+from dfoattack.steps.lockstep import Lockstep
 from dfoattack.steps.portfolio import Portfolio
 from dfoattack.trials import Evaluations, Trials
 
@@ -172,7 +173,8 @@ def _ask_starts(setup: Setup, state: SolverState, rng: np.random.Generator) -> t
     if not X.shape[0]:  # only a lattice can run out of start points
         return evolve(state, stop=local_runs.lattice_or_frame(setup, state)), Trials.empty(np.zeros(setup.n), START)
     given = state.drawn == 0 and not state.runs
-    trials = Trials(X, START, np.full(X.shape[0], True), X[0], setup.options.block_size, not given)
+    size = setup.options.block_size if setup.options.starts is None else max(setup.options.block_size, X.shape[0])
+    trials = Trials(X, START, np.full(X.shape[0], True), X[0], size, not given)
     return evolve(state, pending=Pending(trials, X, None)), trials
 
 
@@ -304,7 +306,7 @@ def _with_best(state: SolverState, first: int) -> SolverState:
 
 def _with_credit(arms: int, state: SolverState, step: Step, outcome: Outcome) -> SolverState:
     """What the steps that an attack can pre-empt earn: attacks must be worth their price beside them."""
-    if isinstance(step, (Attack, Fill)):
+    if isinstance(step, (Attack, Fill, Lockstep)):
         return state
     state = evolve(state, attack=evolve(state.attack, others=state.attack.others.earned(outcome.gain, outcome.cost)))
     if isinstance(step, Portfolio):

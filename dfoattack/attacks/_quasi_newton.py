@@ -58,6 +58,7 @@ class Descent:
     ----------
     D, F, C : (k, n), (k,), (k, p)      where the rows stand
     found : (k,) bool, best : (k, n)    whether a row has seen anything, and its best point: least violation, then F
+    running : (q,) int                  rows that the end of `run` has stopped
     """
 
     def __init__(self, target: Target, rows: IntArray, radius: float, view: View, memory: int) -> None:
@@ -84,6 +85,7 @@ class Descent:
         self._path = np.zeros((k, n))  # search direction, scaled
         self._t = np.ones(k)
         self._cuts, self._grown = np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
+        self.running = np.empty(0, dtype=np.int64)
         self._held = np.zeros(k, dtype=np.bool_)  # a shorter step that would do, while a longer one is tried
         self._held_at = (np.zeros((k, n)), np.zeros(k), np.zeros_like(self.C), np.zeros(k))
 
@@ -96,6 +98,7 @@ class Descent:
             if running.size == 0:
                 break
             running = self._advance(merit, running)
+        self.running = running
 
     # ------------------------------------------------------------------ one iteration
 
@@ -327,7 +330,10 @@ def polish_rows(
     descent = Descent(target, rows, radius, view, memory)
     descend(descent, rows, gradient[rows])
     found = rows[descent.found]
-    return Displacements(descent.best[descent.found], found, np.full(found.size, radius), gradient)
+    unfinished = np.zeros(b, dtype=np.bool_)
+    unfinished[rows[descent.running]] = True
+    D = descent.best[descent.found]
+    return Displacements(D, found, np.full(found.size, radius), gradient, unfinished=unfinished)
 
 
 def covered(view: View, count: int) -> int:

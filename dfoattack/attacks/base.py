@@ -116,6 +116,7 @@ class Displacements:
     radius : (k,)           radius that the row promises to keep: abs(D) <= radius weights
     gradient : (b, n)|None  gradient of F at the centres if one was computed (zero row: unknown); orders polls
     multipliers : (b, p)|None   of (c - tol) / scale <= 0 where the operator ended, for `Target` the next time
+    unfinished : (b,) bool|None centres from which a longer search would have gone on; None: not known
     """
 
     D: FloatArray
@@ -123,6 +124,7 @@ class Displacements:
     radius: FloatArray
     gradient: FloatArray | None = None
     multipliers: FloatArray | None = None
+    unfinished: BoolArray | None = None
 
     def __len__(self) -> int:
         return int(self.D.shape[0])
@@ -239,7 +241,7 @@ class AttackOperator(ABC):
             )
         D = np.clip(D, -reach, reach)
         keep = np.any(D != 0.0, axis=1)
-        return Displacements(D[keep], centre[keep], radius[keep], found.gradient, found.multipliers)
+        return Displacements(D[keep], centre[keep], radius[keep], found.gradient, found.multipliers, found.unfinished)
 
 
 def violation(C: FloatArray, tol: FloatArray, scale: FloatArray) -> FloatArray:

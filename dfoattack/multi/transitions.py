@@ -77,6 +77,8 @@ def make_setup(problem: MultiProblem, options: Options, budget: float | None) ->
         raise OptionError(
             f"`gradient_source` must be 'auto' or 'none' with several objectives, got {options.gradient_source!r}."
         )
+    if options.starts is not None:
+        raise OptionError(f"`starts` must be None with several objectives, got {options.starts}.")
     base = transitions.make_setup(problem.carrier, options, budget, None)
     limit = (
         EXTREMES_SHARE * base.budget if math.isfinite(base.budget) else float(LEG_POINTS * problem.q * max(1, base.n))

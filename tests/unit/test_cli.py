@@ -18,6 +18,7 @@ import dfoattack as da
 from dfoattack import named_problems, registry
 from dfoattack.cli import main
 from dfoattack.named_problems import parse_value
+from dfoattack.run_record import RunRecord
 
 TOY = '''
 from __future__ import annotations
@@ -181,6 +182,13 @@ def test_solve_prints_result_steps_constraints_and_truth(place: Path, capsys: py
         assert word in out
     assert "known: 2.8284271 (exact); this result is" in out and "verified: f = " in out
     assert "80/80" in err
+
+
+def test_starts_are_an_option_of_the_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(capsys, "solve", "toy.py", "--budget", "40", "--starts", "20", "--store", "run.dfo")[0]
+    assert code == 0
+    assert RunRecord.read(place / "run.dfo").meta["options"]["starts"] == 20
+    assert run(capsys, "solve", "toy.py", "--starts", "0")[0] == 2
 
 
 def test_quiet_prints_the_result_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
