@@ -81,6 +81,13 @@ PROBLEMS = {
     "so-n": f"{PROBLEM_PACKAGE}.rotation.problem:make_so_n",
     "stiefel": f"{PROBLEM_PACKAGE}.rotation.problem:make_stiefel",
     "similarity-fit": f"{PROBLEM_PACKAGE}.rotation.problem:make_similarity_fit",
+    "merge-global": f"{PROBLEM_PACKAGE}.merging.problem:make_global",
+    "merge-task": f"{PROBLEM_PACKAGE}.merging.problem:make_task",
+    "merge-layer": f"{PROBLEM_PACKAGE}.merging.problem:make_layer",
+    "negate": f"{PROBLEM_PACKAGE}.merging.problem:make_negate",
+    "negate-multi": f"{PROBLEM_PACKAGE}.merging.problem:make_negate_multi",
+    "xi-max": f"{PROBLEM_PACKAGE}.merging.problem:make_xi_max",
+    "linear-merge": f"{PROBLEM_PACKAGE}.merging.problem:make_linear",
 }
 # run(out, *, quick, seeds, progress), see dfoattack/studies.py
 STUDIES: dict[str, str] = {}
@@ -103,7 +110,7 @@ def problem_packages() -> list[str]:
 
 def problem_data(packages: list[str]) -> dict[str, list[str]]:
     """Weights (also one folder further down), the plug-in's README and the licences of third-party data."""
-    patterns = ["*.npz", "weights/*.npz", "README.md", "LICENSE*", "weights/LICENSE*", "weights/README.md", "py.typed"]
+    patterns = ["*.npz", "images/*.npz", "images/LICENSE*", "weights/*.npz", "README.md", "LICENSE*", "weights/LICENSE*", "weights/README.md", "py.typed"]
     return {package: patterns for package in packages}
 
 
