@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from dfoattack._typing import FloatArray, IntArray
 from dfoattack.blocks import refuse
 from dfoattack.cache import point_key
 from dfoattack.errors import BudgetSpent
+from dfoattack.native import Functions, Tally, WalkFound, WalkRecord, WalkRequest
 from dfoattack.user_call import LateError, within
 
 if TYPE_CHECKING:
@@ -163,6 +164,33 @@ class GradientView:
         (jacobian,) = self._door.through_journal("constraint_jacobian", asked, live)
         return jacobian
 
+    # ---------------------------------------------------------------- whole walks
+
+    def walk(self, request: WalkRequest) -> WalkFound | None:
+        """All steps of an attack where the network lives; None where that is not possible, and the operator has to make them.
+
+        Counts what the steps would have cost through this view: a pass a distinct point not seen before, a product a distinct point
+        and goal. Taken only where the budget covers the dearest course. After a declared failure no row has found anything.
+        """
+        problem, k = self._problem, request.X.shape[0]
+        if not problem.may_walk or self._door.timeout is not None:
+            return None
+        goals = 1 if not self.p else 2
+        y = self._store.get(point_key(request.X[0]))
+        if y is None or not self.affords(goals * k * request.steps, k * (1 + request.steps)):
+            return None
+        functions = problem.walking_functions(self._space.expand(request.X[:1])[0], y)
+        if functions is None:
+            return None
+        sides = (request.radius, request.eta)
+        asked = np.concatenate([request.X, request.D, *(side[:, None] for side in sides)], axis=1)
+        answer = self._door.through_journal("walk", asked, lambda: self._walked(request, functions))
+        points, outputs, found, gradient = answer
+        for point, row in zip(points, outputs, strict=True):
+            if np.isfinite(row).all():
+                self._store.put(point_key(point), row, pending=True)
+        return WalkFound(found[:, :-2], found[:, -2], found[:, -1], gradient)
+
     def _products(self, kind: str, Z: FloatArray, wf: FloatArray, W: FloatArray | None) -> FloatArray:
         """Gradients of wf F + W c through one block of products."""
         Z = np.ascontiguousarray(Z, dtype=np.float64)
@@ -190,6 +218,32 @@ class GradientView:
         (found,) = self._door.through_journal(kind, np.concatenate(parts, axis=1), live)
         gradient[rows] = found
         return gradient
+
+    def _walked(self, request: WalkRequest, functions: Functions) -> tuple[FloatArray, ...]:
+        """(points, outputs) not known before, (best, h, F) and gradients of the rows; no points and zeros after a declared failure."""
+        k, n = request.X.shape
+        tally, ledger = Tally(), self._ledger
+        surrogate: Any = self._problem.surrogate
+        record: WalkRecord | None = None
+        try:
+            record = self._guarded(k, functions.base, lambda: surrogate.walk(request, functions, tally))
+        finally:
+            if record is None:  # nothing is known of where the rows have been: what was sent counts
+                ledger.nphi += tally.passes
+                ledger.passes += tally.passes
+                ledger.ngev += tally.products
+        if record is None:
+            nothing = np.column_stack([np.zeros((k, n)), np.full((k, 2), np.inf)])
+            return np.empty((0, n)), np.empty((0, self._problem.m or 1)), nothing, np.zeros((k, n))
+        Z, Y = record.Z.reshape(-1, n), record.Y.reshape(-1, record.Y.shape[2])
+        keys = [point_key(z) for z in Z]
+        new = self._lacking(keys, {key: self._store.get(key) for key in keys})
+        ledger.nphi += len(new)
+        ledger.passes += len(new)
+        for step, (of_f, of_h) in enumerate(zip(record.of_f, record.of_h, strict=True)):
+            for wanted in (of_f, of_h):
+                ledger.ngev += len({keys[step * k + row] for row in np.flatnonzero(wanted).tolist()})
+        return Z[new], Y[new], np.column_stack([record.best, record.best_h, record.best_f]), record.gradient
 
     def _reduced(self, G: FloatArray) -> FloatArray:
         """Free columns (k, n), rows that are not finite set to zero."""

@@ -47,7 +47,8 @@ class Options:
         None, "points at the beginning, x0 among them; None: x0 alone, or about n + 1 where there is none"
     )
     starts: int | None = _option(
-        None, "start points (x0, then the design) that descend in lockstep before the run goes on from the best"
+        None,
+        "start points (x0, then the design) that descend in lockstep (with exact gradients) before the run goes on",
     )
     frame_size_init: float | tuple[float, ...] | None = _option(
         None, "first frame size, user units, one value or one a variable; None: a tenth of the range"

@@ -146,6 +146,18 @@ class OuterFunction:
             return back
         return self._difference_gradient(X, Y, W, lower, upper) if differences else (None, None)
 
+    @property
+    def may_trace(self) -> bool:
+        """Whether autograd is asked for gradients, should the function be written in torch; known at construction."""
+        return self.grad is None and (self._torch_first or self._backend == "torch")
+
+    def traced(self, X: FloatArray, Y: FloatArray) -> str | None:
+        """The dtype in which the function carries a graph, None where it does not; finds out at X (k, n), Y (k, m) if need be."""
+        if self.flavour is None:
+            self._resolve(X, Y)
+        flavour = self.flavour
+        return flavour.dtype if flavour is not None and flavour.autograd else None
+
     # ---------------------------------------------------------------- flavours
 
     def _candidates(self) -> list[Flavour]:

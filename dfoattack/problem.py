@@ -17,6 +17,7 @@ from dfoattack._validation import check_choice, check_finite_scalar, float_array
 from dfoattack.constraint import Constraint, as_constraints
 from dfoattack.errors import EvaluationFailed, ProblemError
 from dfoattack.linear import Linear, as_linear
+from dfoattack.native import Functions
 from dfoattack.outer import OuterFunction, TensorPlace, columns_of, objective_gradient
 from dfoattack.polyhedron import Polyhedron
 from dfoattack.space import Box, as_box
@@ -307,6 +308,26 @@ class Problem:
             jacobian, count = self._through_phi(X[:m], np.eye(m), np.zeros((m, self.n)))
             return V @ jacobian + D, count
         return self._through_phi(X, V, D)
+
+    @property
+    def may_walk(self) -> bool:
+        """Whether the surrogate can make all steps of an attack by itself, should the outer functions be written in torch.
+
+        Known at construction and never changes, so that a resumed run takes the same decisions.
+        """
+        outer = (self._objective, *self._constraint_functions)
+        return callable(getattr(self.surrogate, "walk", None)) and all(function.may_trace for function in outer)
+
+    def walking_functions(self, x: FloatArray, y: FloatArray) -> Functions | None:
+        """What `surrogate.walk` needs besides its request; None where an outer function carries no graph (tried at x (n,), y (m,))."""
+        outer = []
+        for function in (self._objective, *self._constraint_functions):
+            dtype = function.traced(x[None, :], y[None, :])
+            if dtype is None:
+                return None
+            outer.append((function.fn, function.takes_x, dtype))
+        free = np.flatnonzero(~self.space.fixed_mask)
+        return Functions(self.sign, tuple(outer), x.copy(), free)
 
     def _outer_gradient(
         self, X: FloatArray, Y: FloatArray, wf: FloatArray, W: FloatArray | None

@@ -8,6 +8,7 @@ the violation together; no penalty weight exists. Inner points are ranked by vio
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from dfoattack.attacks.projection import (
     two_goal_linf,
 )
 from dfoattack.errors import OptionError
+from dfoattack.native import WalkFound, WalkRequest
 
 
 class Walk:
@@ -79,6 +81,12 @@ class Walk:
         better = rows[less]
         self.best[better], self.best_h[better], self.best_f[better] = self.D[better], h[less], F[less]
 
+    def take(self, found: WalkFound) -> None:
+        """Remember what a walk elsewhere has found, where it is better."""
+        less = (found.best_h < self.best_h) | ((found.best_h == self.best_h) & (found.best_f < self.best_f))
+        less &= np.isfinite(found.best_f)
+        self.best[less], self.best_h[less], self.best_f[less] = found.best[less], found.best_h[less], found.best_f[less]
+
     def step(self, row: int, g: FloatArray, goals: Goals, eta: float, norm: Literal["linf", "l2"]) -> FloatArray:
         """The best step of length eta for the goal g (n,) inside the box, for both goals where the row minds constraints."""
         weights, z = self.target.weights, self.D[row]
@@ -98,6 +106,12 @@ class Walk:
         """The displacement moved into ball and box."""
         project = project_linf if norm == "linf" else project_l2
         return project(d, float(self.radius[row]), self.target.weights, self.a[row], self.b[row])
+
+
+def whole_walk(view: View, request: WalkRequest) -> WalkFound | None:
+    """All steps of a request at once where the view offers that (see `native`), else None."""
+    offered: Callable[[WalkRequest], WalkFound | None] | None = getattr(view, "walk", None)
+    return None if offered is None else offered(request)
 
 
 class Walker(AttackOperator):
@@ -135,8 +149,14 @@ class Walker(AttackOperator):
         elsewhere = np.flatnonzero(np.arange(centre.size) % restarts != 0)
         if elsewhere.size:
             walk.scatter(elsewhere, rng)
-        memory = self._begin(walk, rng)
         gradient = np.zeros((b, n))
+        request = self._request(walk)
+        found = None if request is None else whole_walk(view, request)
+        if found is not None:
+            walk.take(found)
+            gradient[centre[::restarts]] = found.gradient[::restarts]
+            return Displacements(walk.best, centre, radius, gradient)
+        memory = self._begin(walk, rng)
         for k in range(self.steps):
             wanted = walk.plan()
             if view.affords(wanted.vjps, walk.rows):
@@ -152,6 +172,10 @@ class Walker(AttackOperator):
             if k == 0:
                 gradient[centre[::restarts]] = goals.g_f[::restarts]
         return Displacements(self._finish(walk, memory), centre, radius, gradient)
+
+    def _request(self, walk: Walk) -> WalkRequest | None:
+        """All steps as a request to a surrogate that can walk by itself; None where only the loop here knows them."""
+        return None
 
     def _finish(self, walk: Walk, memory: dict[str, FloatArray]) -> FloatArray:
         """The displacements to return, (k, n)."""

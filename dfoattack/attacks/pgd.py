@@ -10,12 +10,14 @@ from dfoattack._typing import FloatArray
 from dfoattack.attacks._walk import Walk, Walker
 from dfoattack.attacks.goals import Goals
 from dfoattack.errors import OptionError
+from dfoattack.native import WalkRequest
 
 
 class PGD(Walker):
     """K gradient steps of size eta inside ball-and-box, from every centre for every radius; each row returns its best inner point.
 
-    The gradient is taken afresh at every inner point. When the budget does not cover another step the operator returns what it has.
+    The gradient is taken afresh at every inner point. In the l_inf norm a torch network with torch-written functions makes all steps on its own
+    device, with the same points and the same counters. When the budget does not cover another step the operator returns what it has.
 
     Parameters
     ----------
@@ -46,6 +48,13 @@ class PGD(Walker):
         self.reach = float(reach)
         self.norm: Literal["linf", "l2"] = norm
         self.restarts = int(restarts)
+
+    def _request(self, walk: Walk) -> WalkRequest | None:
+        if self.norm != "linf":
+            return None
+        target, eta = walk.target, self.reach * walk.radius / self.steps
+        box = (target.lower, target.upper, target.weights, target.tol, target.scale)
+        return WalkRequest(walk.X, walk.D, walk.radius, eta, *box, self.steps, self.active)
 
     def _begin(self, walk: Walk, rng: np.random.Generator) -> dict[str, FloatArray]:
         return {}

@@ -20,6 +20,7 @@ from dfoattack.attacks.base import Displacements, Target, View
 from dfoattack.attacks.extended import extended
 from dfoattack.barrier import Columns
 from dfoattack.cache import History
+from dfoattack.gradient_sources.choice import EXACT
 from dfoattack.state import LockstepState, Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
 
@@ -56,13 +57,13 @@ class Lockstep(Step):
     """Descend from all start points at once; then the ordinary run goes on from the best, and the others' ends wait for restarts.
 
     L-BFGS-B without constraints, the augmented Lagrangian with some. Granular and categorical variables stay what they are at each start
-    (starts that differ in them take separate calls). Without gradients nothing happens: the starts are a design.
+    (starts that differ in them take separate calls). Without exact gradients nothing happens: the starts are a design.
     """
 
     name = "lockstep"
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
-        if view is None or not view.has_gradient or state.runs or not setup.continuous:
+        if view is None or setup.gradient_source not in EXACT or state.runs or not setup.continuous:
             return Proposal.nothing(setup.n)
         now = state.lockstep or _begun(setup, state)
         if not now.rows.size:

@@ -167,12 +167,15 @@ def _activated(activation: str, Z: FloatArray) -> FloatArray:
 
 def _back(activation: str, H: FloatArray, G: FloatArray) -> FloatArray:
     """G (k, width) times the derivative of the activation, which its output H (k, width) tells."""
+    back = G
     if activation == "softmax":
-        return H * (G - np.sum(G * H, axis=1, keepdims=True))
-    if activation == "tanh":
-        return G * (1.0 - H * H)
-    if activation == "relu":
-        return G * (H > 0.0)
-    if activation == "logistic":
-        return G * H * (1.0 - H)
-    return G * H if activation == "exp" else G
+        back = H * (G - np.sum(G * H, axis=1, keepdims=True))
+    elif activation == "tanh":
+        back = G * (1.0 - H * H)
+    elif activation == "relu":
+        back = np.where(H > 0.0, G, 0.0)
+    elif activation == "logistic":
+        back = G * H * (1.0 - H)
+    elif activation == "exp":
+        back = G * H
+    return back

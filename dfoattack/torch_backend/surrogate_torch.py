@@ -13,11 +13,13 @@ import torch
 from dfoattack._fingerprint import fingerprint_of
 from dfoattack._typing import FloatArray
 from dfoattack.errors import ProblemError
+from dfoattack.native import Functions, Tally, WalkRecord, WalkRequest
 from dfoattack.outer import TensorPlace
 from dfoattack.surrogates._batches import in_batches
 from dfoattack.torch_backend.fingerprints import module_fingerprint
 from dfoattack.torch_backend.programs import exported
 from dfoattack.torch_backend.tensors import exact_arithmetic, to_array, to_tensor
+from dfoattack.torch_backend.walk import walk
 
 __all__ = ["TorchSurrogate", "refuse_training"]
 
@@ -85,6 +87,9 @@ class TorchSurrogate:
         self.allow_tf32 = bool(allow_tf32)
         self.batch_size = batch_size
         self._max_rows: int | None = None  # rows that fit into memory, once a block did not
+        self._max_walks: int | None = None  # the same for rows of a walk, which keeps its graph
+        if batch_size is None and self.device.type != "mps":  # which has no float64
+            self.walk = self._walk
         self._inference: bool | None = None  # whether the module can run in inference mode; None: not tried yet
 
     @property
@@ -114,6 +119,30 @@ class TorchSurrogate:
             else getattr(self.module, "__name__", "callable")
         )
         return f"TorchSurrogate({name}, device='{self.device}', dtype={self.dtype})"
+
+    def _walk(self, request: WalkRequest, functions: Functions, tally: Tally) -> WalkRecord:
+        """Make all steps of an attack where the module is; rows that do not fit into memory together go one block after the other."""
+        k = request.X.shape[0]
+        parts: list[WalkRecord] = []
+        start = 0
+        while start < k:
+            rows = k if self._max_walks is None else self._max_walks
+            part, sent = request.part(slice(start, start + rows)), Tally()
+            try:
+                with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32):
+                    parts.append(walk(self._output, self.device, self.dtype, part, functions, sent))
+            except torch.OutOfMemoryError:
+                rows = min(rows, k - start)
+                if rows <= 1:
+                    raise
+                self._max_walks = (rows + 1) // 2
+                self._free()
+                continue
+            finally:
+                tally.passes += sent.passes
+                tally.products += sent.products
+            start += rows
+        return WalkRecord.joined(parts)
 
     # ---------------------------------------------------------------- one block
 
@@ -179,11 +208,14 @@ class TorchSurrogate:
                 if rows <= 1:
                     raise
                 self._max_rows = rows = (rows + 1) // 2
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+                self._free()
                 continue
             start += max(rows, 1)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _free(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def _home(module: Any) -> tuple[torch.device, torch.dtype]:

@@ -99,7 +99,8 @@ class TestWhatIsAsked:
         result = da.solve(waves(CallableSurrogate(Waves._value)), budget=100, starts=30)
         assert "lockstep" not in steps_of(result)
         assert result.records.step[29] == "start" and result.records.step[30] != "start"
-        assert "lockstep" not in steps_of(da.solve(waves(), budget=100, starts=30, options={"attacks": ()}))
+        for options in ({"attacks": ()}, {"gradient_source": "spsa"}):
+            assert "lockstep" not in steps_of(da.solve(waves(), budget=100, starts=30, options=options))
 
 
 class TestWhatIsFound:
