@@ -53,6 +53,8 @@ ATTACKS = {
     "l2": "dfoattack.attacks.l2:L2Ladder",
     "pgd": "dfoattack.attacks.pgd:PGD",
     "sqp": "dfoattack.attacks.sqp:SQP",
+    "flips": "dfoattack.attacks.flips:Flips",
+    "simba": "dfoattack.attacks.simba:SimBA",
     "lbfgsb": "dfoattack.attacks.lbfgsb:LBFGSB",
     "al": "dfoattack.attacks.al:AL",
     "l1": "dfoattack.attacks.l1:L1Ladder",

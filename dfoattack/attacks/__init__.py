@@ -33,6 +33,8 @@ BUILTIN: Mapping[str, tuple[str, str]] = MappingProxyType(
         "sampling": ("dfoattack.attacks.sampling", "GradientSampling"),
         "smallest": ("dfoattack.attacks.smallest", "SmallestRadius"),
         "tangent": ("dfoattack.attacks.tangent", "Tangent"),
+        "flips": ("dfoattack.attacks.flips", "Flips"),
+        "simba": ("dfoattack.attacks.simba", "SimBA"),
         "ipopt": ("dfoattack.attacks.ipopt", "Ipopt"),
         "none": ("dfoattack.attacks.none", "NoAttack"),
     }

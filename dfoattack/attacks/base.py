@@ -74,6 +74,7 @@ class Target:
     tol : (p,)              tolerances >= 0, units of c
     scale : (p,)            > 0, units of c: h = sum(max((c - tol) / scale, 0)^2)
     extreme : (p,) bool     columns that the extreme barrier guards
+    granularity : (n,)|None     lattice step of every variable, 0 where it is continuous; None: all are
     multipliers : (b, p)|None   estimates >= 0 of the Lagrange multipliers of (c - tol) / scale <= 0, if an operator left some
     """
 
@@ -87,6 +88,7 @@ class Target:
     scale: FloatArray
     extreme: BoolArray
     multipliers: FloatArray | None = None
+    granularity: FloatArray | None = None
 
     @property
     def excess(self) -> FloatArray:
@@ -158,6 +160,7 @@ class AttackOperator(ABC):
     inner_points: ClassVar[bool] = (
         False  # True: visits points of its own; granular variables are then held at the centre
     )
+    lattice: ClassVar[bool] = False  # True: steps of granular variables, whatever the radius is
     needs_gradient: ClassVar[bool] = True  # False: proposes something without gradients too
     whole_box: ClassVar[bool] = False  # True: a polish; the step passes a radius that covers the box (+inf is legal)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack._values import evolve
 from dfoattack.attacks.base import Target, View
 from dfoattack.barrier import Columns
 from dfoattack.polyhedron import Polyhedron
@@ -130,17 +131,13 @@ def extended(target: Target, view: View, columns: Columns, polyhedron: Polyhedro
         return target, view
     wider = ExtendedView(view, equality, polyhedron)
     more = wider.p - target.tol.shape[0] - equality.shape[0]
-    new = Target(
-        target.X,
-        target.F,
-        wider.columns(target.X, target.C),
-        target.lower,
-        target.upper,
-        target.weights,
+    new = evolve(
+        target,
+        C=wider.columns(target.X, target.C),
         # A linear equality is met to round-off: as a column it needs room for that.
-        np.concatenate([target.tol, target.tol[equality], _room(target.X, polyhedron, more)]),
-        np.concatenate([target.scale, target.scale[equality], np.ones(more)]),
-        np.concatenate([target.extreme, target.extreme[equality], np.ones(more, dtype=bool)]),
+        tol=np.concatenate([target.tol, target.tol[equality], _room(target.X, polyhedron, more)]),
+        scale=np.concatenate([target.scale, target.scale[equality], np.ones(more)]),
+        extreme=np.concatenate([target.extreme, target.extreme[equality], np.ones(more, dtype=bool)]),
     )
     return new, wider
 

@@ -95,6 +95,8 @@ class Attack(Step):
                 continue
             if operator.inner_points and not setup.continuous:
                 continue
+            if operator.lattice and not np.any(setup.granularity[~setup.geometry.categorical] > 0.0):
+                continue
             if operator.needs_gradient and not (gradients and _suits(operator, setup.gradient_source)):
                 continue
             score = np.inf if not credit.tried else credit.rate
@@ -125,6 +127,7 @@ class Attack(Step):
             columns.tol,
             columns.scale,
             extreme,
+            granularity=setup.granularity,
         )
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
@@ -137,7 +140,8 @@ class Attack(Step):
         credits = list(attack.credits) or [OperatorCredit()] * len(self.operators)
         credits[memo.operator] = self._credit(setup, state, credits[memo.operator], outcome, memo)
         radius = attack.radius
-        if not self.operators[memo.operator].whole_box:
+        operator = self.operators[memo.operator]
+        if not (operator.whole_box or operator.lattice):
             radius = self._radius(setup, attack, outcome, memo)
         ends = self.ends_iteration(setup, state, outcome)
         skips = attack.skips + 1 if ends else 0
