@@ -13,12 +13,14 @@ from dfoattack import __version__
 from dfoattack._validation import check_seed
 from dfoattack.errors import EvaluationError, OptionError, StoreError
 from dfoattack.evaluator import Evaluator
+from dfoattack.gradient_sources.choice import chosen
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.progress import Event, FrontEvent, ProgressLine
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result
 from dfoattack.solver import Solver
+from dfoattack.source_names import described
 from dfoattack.storage import RunFile
 from dfoattack.trials import Evaluations, Trials
 from dfoattack.workers import Workers
@@ -209,6 +211,7 @@ def _meta(
         "max_time": max_time,
         "sense": problem.sense,
         "names": list(problem.space.names),
+        "gradients": described(chosen(options.gradient_source, problem), problem.softened),
         "x0": None if problem.x0 is None else problem.x0.tolist(),
     }
 

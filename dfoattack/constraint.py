@@ -33,7 +33,11 @@ class Constraint:
     equality : bool                     c = 0, met within `tol`: the feasible set is the band |c| <= tol. A width of 0 makes
                                         sense only where c takes exact values, as on integers
     grad : callable, optional
-        (X, Y, W (k, q)) -> (gX (k, n), gY (k, m)), the gradient of sum_q W[:, q] c_q; None as a part means zero
+        (X, Y, W (k, q)) -> (gX (k, n), gY (k, m)), the gradient of sum_q W[:, q] c_q (of `soft` where that is given); None as
+        a part means zero
+    soft : callable (x, y) or (y), optional
+        a smooth stand-in with the same columns for a c that is piecewise constant (a class, a count): attacks aim at it,
+        feasibility is judged by `fn` alone
 
     Raises
     ------
@@ -46,6 +50,7 @@ class Constraint:
     tol: float = 0.0
     grad: Callable[..., Any] | None = None
     equality: bool = False
+    soft: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -57,6 +62,8 @@ class Constraint:
             raise ProblemError(
                 f"`equality` of constraint `{self.name}` must be True or False, got {shown(self.equality)}."
             )
+        if self.soft is not None:
+            takes_x(self.soft, f"`soft` of constraint `{self.name}`")
         if self.grad is not None and not callable(self.grad):
             raise ProblemError(f"`grad` of constraint `{self.name}` must be callable or None, got {shown(self.grad)}.")
 

@@ -38,7 +38,8 @@ class GradientView:
 
     Notes
     -----
-    Points that fail (declared exceptions, NaN, infinities, too late) have outputs NaN, F = +inf, C = +inf (so that they
+    Values and gradients are those of `Problem.attacked`: of the stand-ins, where the problem declares some. Points that fail
+    (declared exceptions, NaN, infinities, too late) have outputs NaN, F = +inf, C = +inf (so that they
     read as violated) and zero gradients. Undeclared exceptions raise EvaluationError. A call that the budget does not
     cover in full raises BudgetSpent before it runs.
     """
@@ -107,7 +108,8 @@ class GradientView:
         return table
 
     def _identity_values(self, Z: FloatArray, X: FloatArray, Y: FloatArray) -> FloatArray:
-        if not np.array_equal(X, Y):  # the operator moved y away from x: nothing an evaluation could use later
+        # The operator moved y away from x, or a stand-in is asked: nothing an evaluation could use later.
+        if self._problem.softened or not np.array_equal(X, Y):
             self._require(len(Z), 0)
             (table,) = self._door.through_journal(
                 "values", Z, lambda: (self._passes(Z, lambda _: self._table(X, Y), retry=False),)
@@ -262,7 +264,7 @@ class GradientView:
         return self._table(X, X)
 
     def _table(self, X: FloatArray, Y: FloatArray) -> FloatArray:
-        f, C = self._clocked("outer", len(X), lambda: self._problem.outer(X, Y))
+        f, C = self._clocked("outer", len(X), lambda: self._problem.attacked(X, Y))
         return np.concatenate((f[:, None], C), axis=1)
 
     def _passes(self, Z: FloatArray, call: Callable[[FloatArray], FloatArray], retry: bool = True) -> FloatArray:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from dfoattack.errors import OptionError
+from dfoattack.source_names import GRADIENT_SOURCES
 
 _HELP = "help"
-GRADIENT_SOURCES = ("auto", "exact", "poll", "forward", "central", "subspace", "spsa", "nes", "none")
 SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns")
 
 
@@ -67,7 +67,7 @@ class Options:
         None, "covering trials without improvement before converging; None: min(1000, 10 % of budget)"
     )
     attacks: tuple[Any, ...] = _option(
-        ("sign", "sqp", "l2", "pgd"), "attack operators, by name or object; () switches the attack step off"
+        ("sign", "sqp", "l2", "pgd", "flips"), "attack operators, by name or object; () switches the attack step off"
     )
     gradient_source: str = _option(
         "auto",

@@ -79,6 +79,9 @@ class Problem:
         one or s starts, all user variables; an excess of a few ulp over a bound is clipped
     sense : {"maximize", "minimize"}
     objective_grad : callable, optional (Y) -> (k, m), or (X, Y) -> ((k, n), (k, m)); None as a part means zero
+    f_soft : callable (y) or (x, y), optional
+        a smooth stand-in for an objective that is piecewise constant (an accuracy, a count, an argmax): attacks aim at it,
+        in the same sense; every point is judged by `objective` alone. `objective_grad` is then the gradient of `f_soft`
     failures : exception type or sequence of these
         raised by user code to say "this point has no value"; EvaluationFailed, ArithmeticError and
         numpy.linalg.LinAlgError always count
@@ -100,6 +103,8 @@ class Problem:
     p : int or None
         number of constraint columns, known after the first outer call (0 at once without constraints)
     columns : tuple of (name, kind, tol), one a constraint column; empty until p is known
+    softened : tuple of str
+        what attacks aim at a stand-in of: "objective", names of constraints
     equality : bool (p,)
         the columns that are two-sided, |c| <= tol; empty until p is known
 
@@ -135,6 +140,7 @@ class Problem:
         verify: Callable[..., Any] | None = None,
         picture: Callable[..., Any] | None = None,
         backend: str = "auto",
+        f_soft: Callable[..., Any] | None = None,
     ) -> None:
         self.space: Box = as_box(space)
         self.n: int = self.space.n
@@ -150,7 +156,8 @@ class Problem:
         self.x0: FloatArray | None = None if x0 is None else self._starts(x0)
         if known is not None and not isinstance(known, Known):
             raise ProblemError(f"`known` must be a Known or None, got {shown(known)}.")
-        for argument, value in (("verify", verify), ("picture", picture), ("objective_grad", objective_grad)):
+        callables = {"verify": verify, "picture": picture, "objective_grad": objective_grad, "f_soft": f_soft}
+        for argument, value in callables.items():
             if value is not None and not callable(value):
                 raise ProblemError(f"`{argument}` must be callable or None, got {shown(value)}.")
         if known is not None and known.x is not None and known.x.shape != (self.n,):
@@ -162,9 +169,18 @@ class Problem:
         self._identity = isinstance(self.surrogate, Identity)
         self.m: int | None = self.n if self._identity else None
 
-        self._objective = self._outer(objective, "`objective`", objective_gradient(objective, objective_grad))
-        self._constraint_functions = tuple(
-            self._outer(c.fn, f"Constraint `{c.name}`", c.grad) for c in self.constraints
+        self._objective, self._goal = self._pair(
+            objective, "`objective`", f_soft, "`f_soft`", objective_gradient(f_soft or objective, objective_grad)
+        )
+        pairs = [
+            self._pair(c.fn, f"Constraint `{c.name}`", c.soft, f"`soft` of constraint `{c.name}`", c.grad)
+            for c in self.constraints
+        ]
+        self._constraint_functions = tuple(fn for fn, _ in pairs)
+        self._constraint_goals = tuple(goal for _, goal in pairs)
+        self.softened: tuple[str, ...] = (
+            *(["objective"] if f_soft is not None else []),
+            *(c.name for c in self.constraints if c.soft is not None),
         )
         self._widths: tuple[int, ...] | None = None
         self.columns: tuple[tuple[str, str, float], ...] = ()
@@ -246,6 +262,28 @@ class Problem:
             return np.empty(0), np.empty((0, self.p or 0))
         f, C = self._values(X, Y, 1)
         return f[:, 0].copy(), C  # copies, in case the user's function hands out its own buffer
+
+    def attacked(self, X: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return (f (k,), C (k, p)) as attacks see them: `outer` with the stand-ins `f_soft` and `soft` where they were declared.
+
+        Raises
+        ------
+        ProblemError
+            a stand-in has other columns than what it stands for; else as `outer`
+        """
+        if not self.softened:
+            return self.outer(X, Y)
+        k = X.shape[0]
+        table = [columns_of(goal(X, Y), k, goal.label) for goal in (self._goal, *self._constraint_goals)]
+        for part, goal, q in zip(
+            table, (self._goal, *self._constraint_goals), (1, *(self._widths or ())), strict=False
+        ):
+            if part.shape[1] != q:
+                raise ProblemError(
+                    f"{goal.label} must have as many columns as what it stands for, {q}, got {part.shape[1]}."
+                )
+        f, *C = table
+        return f[:, 0].copy(), np.concatenate(C, axis=1) if C else np.empty((k, 0))
 
     def _values(self, X: FloatArray, Y: FloatArray, q: int) -> tuple[FloatArray, FloatArray]:
         """Objectives (k, q) and constraint columns (k, p), k >= 1, as the user's functions return them; q is insisted on."""
@@ -334,14 +372,14 @@ class Problem:
     ) -> tuple[FloatArray, FloatArray]:
         """Return (D (k, n), V (k, m)): gradients of the weighted outer functions by x, directly, and by y."""
         D, V = np.zeros((X.shape[0], self.n)), np.zeros((Y.shape[0], Y.shape[1]))
-        work = [(self._objective, np.asarray(wf, dtype=np.float64).reshape(-1, 1))]
+        work = [(self._goal, np.asarray(wf, dtype=np.float64).reshape(-1, 1))]
         if W is not None and self._constraint_functions:
             if self._widths is None:
                 raise ProblemError(
                     "The constraints must have been evaluated once before their gradients are asked for."
                 )
             ends = np.cumsum((0, *self._widths))
-            work += [(c, W[:, a:b]) for c, a, b in zip(self._constraint_functions, ends[:-1], ends[1:], strict=True)]
+            work += [(c, W[:, a:b]) for c, a, b in zip(self._constraint_goals, ends[:-1], ends[1:], strict=True)]
         differences = not self._identity
         for function, weights in work:
             rows = np.flatnonzero(np.any(weights != 0.0, axis=1))
@@ -381,8 +419,8 @@ class Problem:
     def _gradient_source(self) -> str:
         if not self._identity:
             return "vjp" if has_vjp(self.surrogate) else "none"
-        declared = self._objective.grad is not None or self.backend == "torch"
-        return "jac" if declared or (self.backend == "auto" and mentions_torch(self.objective)) else "none"
+        declared = self._goal.grad is not None or self.backend == "torch"
+        return "jac" if declared or (self.backend == "auto" and mentions_torch(self._goal.fn)) else "none"
 
     # ---------------------------------------------------------------- construction, identity
 
@@ -402,7 +440,11 @@ class Problem:
             "surrogate": fingerprint_of(self.surrogate),
             "objective": fingerprint_of(self.objective),
             "constraints": json.dumps(constraints),
+            **({"soft": json.dumps(self._soft_fingerprints())} if self.softened else {}),
         }
+
+    def _soft_fingerprints(self) -> list[str]:
+        return [fingerprint_of(goal.fn) for goal in (self._goal, *self._constraint_goals)]
 
     def __repr__(self) -> str:
         title = f"{self.name!r}, " if self.name else ""
@@ -415,6 +457,20 @@ class Problem:
         place: TensorPlace | None = getattr(self.surrogate, "tensor_place", None)
         torch_first = self.backend == "torch" or (self.backend == "auto" and (place is not None or mentions_torch(fn)))
         return OuterFunction(fn, label, grad, self.failures, self.backend, place, torch_first)
+
+    def _pair(
+        self,
+        fn: Callable[..., Any],
+        label: str,
+        soft: Callable[..., Any] | None,
+        soft_label: str,
+        grad: Callable[..., Any] | None,
+    ) -> tuple[OuterFunction, OuterFunction]:
+        """What is evaluated and what is attacked: the same function unless it has a stand-in, which then has the gradient."""
+        if soft is None:
+            function = self._outer(fn, label, grad)
+            return function, function
+        return self._outer(fn, label, None), self._outer(soft, soft_label, grad)
 
     def _starts(self, x0: npt.ArrayLike) -> FloatArray:
         array = float_array("x0", x0)

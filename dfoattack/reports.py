@@ -122,6 +122,8 @@ def _head(record: RunRecord, open_session: bool) -> str:
             f"nfev {counters.nfev}, nphi {counters.nphi}, ngev {counters.ngev}, cost {counters.cost(gradient_cost):g}",
         ),
     ]
+    if "gradients" in meta:
+        rows.append(("gradients", meta["gradients"]))
     return "\n".join(f"{name:<9s} {text}" for name, text in rows)
 
 

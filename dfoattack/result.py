@@ -14,6 +14,7 @@ from dfoattack.certificate import Certificate, certify
 from dfoattack.constraint_status import ConstraintRow, constraint_rows, groups_of, linear_rows
 from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
+from dfoattack.source_names import described
 from dfoattack.state import Setup, SolverState
 
 __all__ = ["Records", "Result", "StopReason", "build_result"]
@@ -84,6 +85,7 @@ class Result:
     certificate : Certificate         what may be said about x
     gradient_source : str             where attacks got gradients: "vjp" or "jac" (exact), "forward", "central", "subspace", "spsa", "nes",
                                       "poll" (estimates) or "none"
+    softened : tuple of str           what attacks aimed at a stand-in of (`f_soft`, `Constraint.soft`): "objective", names of constraints
     records : Records                 the log
     best_index : int                  row of x in the log, -1 if there is none
     local_runs : int                  local runs begun, restarts included
@@ -114,6 +116,7 @@ class Result:
     maxcv_infeasible: float
     certificate: Certificate
     gradient_source: str
+    softened: tuple[str, ...]
     records: Records = field(repr=False)
     best_index: int
     local_runs: int
@@ -153,7 +156,7 @@ class Result:
         rows += _constraint_lines(self.constraints)
         rows += [
             ("counted", f"nfev {self.nfev}, nphi {self.nphi}, ngev {self.ngev}, cost {self.cost:g}, nit {self.nit}"),
-            ("gradients", self.gradient_source),
+            ("gradients", described(self.gradient_source, self.softened)),
             ("local runs", str(self.local_runs)),
             ("seconds", ", ".join(f"{k} {v:.3g}" for k, v in self.seconds.items() if v >= 5e-4) or "0"),
         ]
@@ -248,6 +251,7 @@ def build_result(
         maxcv_infeasible=_violation(state, state.best_inf, math.nan),
         certificate=certify(setup, state, seed, step_names.index("covering")),
         gradient_source=setup.gradient_source,
+        softened=setup.softened,
         records=records,
         best_index=best,
         local_runs=len(state.runs) + (1 if state.mesh is not None and reason != StopReason.FRAME else 0),

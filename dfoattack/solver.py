@@ -15,13 +15,13 @@ from dfoattack._typing import FloatArray
 from dfoattack._validation import check_seed
 from dfoattack.errors import AskTellError, StoreError
 from dfoattack.evaluator import Evaluator, Journal
-from dfoattack.gradient_sources.choice import POLL
 from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.progress import Event
 from dfoattack.reasons import StopReason
 from dfoattack.result import Result, build_result
 from dfoattack.schedule import Schedule
+from dfoattack.source_names import POLL
 from dfoattack.state import SolverState
 from dfoattack.transitions import ask, improves, initial_state, make_setup, tell
 from dfoattack.trials import Evaluations, Status, Trials

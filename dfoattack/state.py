@@ -40,6 +40,7 @@ class Setup:
     quota : int                                         covering trials without improvement before a run may converge
     geometry : Geometry                                 the same box with periods, groups and levels: how points move in it
     polyhedron : Polyhedron or None                     known linear constraints
+    softened : tuple of str                             what attacks aim at a stand-in of, see `Problem`
     gradient_source : str                               where attacks get gradients from, see `gradient_sources.choice`
     """
 
@@ -55,6 +56,7 @@ class Setup:
     geometry: Geometry
     polyhedron: Polyhedron | None = None
     gradient_source: str = "none"
+    softened: tuple[str, ...] = ()
 
     @property
     def n(self) -> int:

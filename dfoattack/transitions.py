@@ -73,6 +73,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         geometry=Geometry.of(space),
         polyhedron=problem.polyhedron,
         gradient_source=choice.chosen(options.gradient_source, problem),
+        softened=problem.softened,
     )
     inside = admissible.points(setup, setup.starts)
     if inside.shape[0] < setup.starts.shape[0]:

@@ -12,13 +12,15 @@ from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.attacks.goals import Goals, plan
 from dfoattack.errors import OptionError
 
+TINY = 1e-300
+
 
 class Flips(AttackOperator):
     """One lattice step against the gradient of the relaxation, in the k granular variables with the largest |g_i| granularity_i and in all subsets of them.
 
-    First the 1, 2, 4, .. best together, then all other combinations, the largest predicted gain first. Costs one vjp a centre and one
-    more where constraints matter; an infeasible centre, or one closer than ``active`` to a constraint, follows the sum of the normalised
-    gradients of F and the violation. Continuous variables stay where they are.
+    First the .., 4, 2, 1 best together, then all other combinations, the largest predicted gain first. Costs one vjp a centre and one
+    more where constraints matter: an infeasible centre follows the gradient of the violation, a feasible one closer than ``active`` to a
+    constraint the sum of the normalised gradients of F and the violation. Continuous variables stay where they are.
 
     Parameters
     ----------
@@ -55,10 +57,11 @@ class Flips(AttackOperator):
 
 def _direction(goals: Goals, i: int) -> FloatArray:
     """The gradient to go against, (n,)."""
-    parts = [goals.g_f[i], goals.g_h[i]] if goals.guarded[i] else [goals.g_f[i]]
-    sizes = [float(np.max(np.abs(g))) for g in parts]
-    total: FloatArray = np.sum([g / size for g, size in zip(parts, sizes, strict=True) if size > 0.0], axis=0)
-    return np.broadcast_to(total, parts[0].shape)
+    g_f, g_h = goals.g_f[i], goals.g_h[i]
+    if goals.infeasible[i] or not goals.guarded[i]:
+        return g_h if goals.infeasible[i] else g_f
+    total: FloatArray = g_f / max(float(np.max(np.abs(g_f))), TINY) + g_h / max(float(np.max(np.abs(g_h))), TINY)
+    return total
 
 
 def _steps(g: FloatArray, x: FloatArray, unit: FloatArray, target: Target) -> tuple[FloatArray, FloatArray]:
@@ -69,9 +72,9 @@ def _steps(g: FloatArray, x: FloatArray, unit: FloatArray, target: Target) -> tu
 
 
 def _subsets(best: IntArray, gain: FloatArray) -> list[IntArray]:
-    """All non-empty subsets of `best` (descending gain): its heads of length 1, 2, 4, .. first, then by the sum of their gains."""
+    """All non-empty subsets of `best` (descending gain): its heads of length .., 4, 2, 1 first, then by the sum of their gains."""
     heads = [best[:k] for k in (1, 2, 4, 8) if k <= best.size]
     known = {tuple(head) for head in heads}
     others = [c for k in range(1, best.size + 1) for c in combinations(best.tolist(), k) if c not in known]
     others.sort(key=lambda c: -float(np.sum(gain[list(c)])))
-    return [*heads, *(np.array(c, dtype=np.int64) for c in others)]
+    return [*heads[::-1], *(np.array(c, dtype=np.int64) for c in others)]

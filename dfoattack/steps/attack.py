@@ -19,9 +19,10 @@ from dfoattack.attacks.extended import extended
 from dfoattack.barrier import Columns, poll_centres
 from dfoattack.cache import point_key
 from dfoattack.gradient_sources.base import Room
-from dfoattack.gradient_sources.choice import EXACT, POLL, probing
+from dfoattack.gradient_sources.choice import probing
 from dfoattack.gradient_sources.poll_reuse import poll_jacobian
 from dfoattack.gradient_sources.view import SourceView
+from dfoattack.source_names import EXACT, POLL
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.trials import OK
@@ -76,6 +77,10 @@ class Attack(Step):
         x = state.history.X[row]
         columns = state.barrier.columns or Columns.none()
         target = self._target(setup, state, row, operator.inner_points)
+        if setup.softened:
+            if not view.affords(0, 1):
+                return Proposal.nothing(setup.n)
+            target = softened(target, view)
         target, view = extended(target, view, columns, setup.polyhedron)
         found = operator(target, radii, view, rng)
         X = setup.geometry.snapped(x + found.D)
@@ -199,6 +204,13 @@ def _worth(state: SolverState, outcome: Outcome) -> bool:
 
 def _sufficient(outcome: Outcome, radius: float) -> bool:
     return outcome.gain >= SUFFICIENT * min(1.0, radius) ** 2
+
+
+def softened(target: Target, view: View) -> Target:
+    """The target with the values of the stand-ins at its centre, and scales that fit them; a pass if the outputs there are not known."""
+    F, C = view.values(target.X, view.outputs(target.X))
+    size = np.where(np.isfinite(C[0]), np.abs(C[0]), 0.0)
+    return evolve(target, F=F, C=C, scale=np.maximum(target.scale, size))
 
 
 def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.random.Generator) -> SourceView:

@@ -8,8 +8,16 @@ import pytest
 from dfoattack.attacks import BUILTIN, by_name
 from dfoattack.testing.attacks import AttackContract
 
-RANDOM = [("pgd", {"restarts": 3}), ("perturbed", {}), ("sampling", {}), ("sampling", {"samples": 3, "steps": 9})]
-OPERATORS = [(name, {}) for name in BUILTIN if name not in ("perturbed", "sampling")] + [
+RANDOM = [
+    ("simba", {}),
+    ("simba", {"basis": "random"}),
+    ("simba", {"basis": "dct"}),
+    ("pgd", {"restarts": 3}),
+    ("perturbed", {}),
+    ("sampling", {}),
+    ("sampling", {"samples": 3, "steps": 9}),
+]
+OPERATORS = [(name, {}) for name in BUILTIN if name not in ("perturbed", "sampling", "simba")] + [
     ("momentum", {"nesterov": True}),
     ("topk", {"counts": [1, 2]}),
     ("apgd", {"norm": "l2", "steps": 9}),

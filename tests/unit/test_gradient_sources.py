@@ -15,8 +15,8 @@ from dfoattack.gradient_sources.choice import chosen, probing
 from dfoattack.gradient_sources.poll_reuse import poll_jacobian
 from dfoattack.gradient_sources.smoothing import CUT, CUT_VARIANCE
 from dfoattack.gradient_sources.view import SourceView
-from dfoattack.options import GRADIENT_SOURCES
 from dfoattack.solver import Solver
+from dfoattack.source_names import GRADIENT_SOURCES
 from dfoattack.testing.views import FunctionView, affine_view, quadratic_view, target_at
 from tests.unit.spies import BlindPhi, SpyFunction, SpyPhi, network_problem, plain_problem
 
