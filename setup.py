@@ -112,7 +112,17 @@ def problem_packages() -> list[str]:
 
 def problem_data(packages: list[str]) -> dict[str, list[str]]:
     """Weights (also one folder further down), the plug-in's README and the licences of third-party data."""
-    patterns = ["*.npz", "images/*.npz", "images/LICENSE*", "weights/*.npz", "README.md", "LICENSE*", "weights/LICENSE*", "weights/README.md", "py.typed"]
+    patterns = [
+        "*.npz",
+        "images/*.npz",
+        "images/LICENSE*",
+        "weights/*.npz",
+        "README.md",
+        "LICENSE*",
+        "weights/LICENSE*",
+        "weights/README.md",
+        "py.typed",
+    ]
     return {package: patterns for package in packages}
 
 

@@ -353,13 +353,13 @@ class Problem:
 
         Known at construction and never changes, so that a resumed run takes the same decisions.
         """
-        outer = (self._objective, *self._constraint_functions)
+        outer = (self._goal, *self._constraint_goals)
         return callable(getattr(self.surrogate, "walk", None)) and all(function.may_trace for function in outer)
 
     def walking_functions(self, x: FloatArray, y: FloatArray) -> Functions | None:
         """What `surrogate.walk` needs besides its request; None where an outer function carries no graph (tried at x (n,), y (m,))."""
         outer = []
-        for function in (self._objective, *self._constraint_functions):
+        for function in (self._goal, *self._constraint_goals):
             dtype = function.traced(x[None, :], y[None, :])
             if dtype is None:
                 return None

@@ -142,6 +142,13 @@ def extended(target: Target, view: View, columns: Columns, polyhedron: Polyhedro
     return new, wider
 
 
+def softened(target: Target, view: View) -> Target:
+    """The target with what the view says at its centres, for views of stand-ins, and scales that fit; a pass where the outputs are not known."""
+    F, C = view.values(target.X, view.outputs(target.X))
+    size = np.max(np.where(np.isfinite(C), np.abs(C), 0.0), axis=0)
+    return evolve(target, F=F, C=C, scale=np.maximum(target.scale, size))
+
+
 def _room(X: FloatArray, polyhedron: Polyhedron | None, count: int) -> FloatArray:
     room = np.zeros(count)
     if polyhedron is not None and polyhedron.E.shape[0]:

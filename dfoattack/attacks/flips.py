@@ -59,9 +59,9 @@ def _direction(goals: Goals, i: int) -> FloatArray:
     """The gradient to go against, (n,)."""
     g_f, g_h = goals.g_f[i], goals.g_h[i]
     if goals.infeasible[i] or not goals.guarded[i]:
-        return g_h if goals.infeasible[i] else g_f
-    total: FloatArray = g_f / max(float(np.max(np.abs(g_f))), TINY) + g_h / max(float(np.max(np.abs(g_h))), TINY)
-    return total
+        return np.asarray(g_h if goals.infeasible[i] else g_f)
+    total: FloatArray = g_f / max(float(np.max(np.abs(g_f))), TINY)
+    return np.asarray(total + g_h / max(float(np.max(np.abs(g_h))), TINY))
 
 
 def _steps(g: FloatArray, x: FloatArray, unit: FloatArray, target: Target) -> tuple[FloatArray, FloatArray]:

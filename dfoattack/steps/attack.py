@@ -15,7 +15,7 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, Target, View
-from dfoattack.attacks.extended import extended
+from dfoattack.attacks.extended import extended, softened
 from dfoattack.barrier import Columns, poll_centres
 from dfoattack.cache import point_key
 from dfoattack.gradient_sources.base import Room
@@ -204,13 +204,6 @@ def _worth(state: SolverState, outcome: Outcome) -> bool:
 
 def _sufficient(outcome: Outcome, radius: float) -> bool:
     return outcome.gain >= SUFFICIENT * min(1.0, radius) ** 2
-
-
-def softened(target: Target, view: View) -> Target:
-    """The target with the values of the stand-ins at its centre, and scales that fit them; a pass if the outputs there are not known."""
-    F, C = view.values(target.X, view.outputs(target.X))
-    size = np.where(np.isfinite(C[0]), np.abs(C[0]), 0.0)
-    return evolve(target, F=F, C=C, scale=np.maximum(target.scale, size))
 
 
 def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.random.Generator) -> SourceView:

@@ -17,10 +17,10 @@ from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
 from dfoattack.attacks.base import Displacements, Target, View
-from dfoattack.attacks.extended import extended
+from dfoattack.attacks.extended import extended, softened
 from dfoattack.barrier import Columns
 from dfoattack.cache import History
-from dfoattack.gradient_sources.choice import EXACT
+from dfoattack.source_names import EXACT
 from dfoattack.state import LockstepState, Setup, SolverState
 from dfoattack.steps.base import Outcome, Proposal, Step
 
@@ -234,6 +234,10 @@ def _descended(
         columns.scale,
         columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme),
     )
+    if setup.softened:
+        if not view.affords(0, X.shape[0]):
+            return Displacements.none(setup.n)
+        target = softened(target, view)
     target, view = extended(target, view, columns, setup.polyhedron)
     if now.multipliers is not None:
         target = replace(target, multipliers=now.multipliers[places])

@@ -49,6 +49,13 @@ def test_the_soft_objective_aims_and_the_true_one_judges() -> None:
     assert without.softened == () and "stand-in" not in str(without)
 
 
+def test_many_starts_follow_the_stand_in_together() -> None:
+    result = da.solve(problem(), budget=400, starts=8)
+    assert "lockstep" in result.records.step and result.fun >= -1.0
+    lockstep = np.array(result.records.step) == "lockstep"
+    assert result.records.fun[lockstep].max() >= -1.0
+
+
 def test_a_soft_constraint_leads_into_the_feasible_set() -> None:
     """Feasible only inside a small ball, and the constraint says no more than yes or no."""
 
