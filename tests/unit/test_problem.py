@@ -98,7 +98,8 @@ class TestErrors:
             ({"verify": 3}, r"`verify` must be callable or None, got 3"),
             ({"objective_grad": 3}, r"`objective_grad` must be callable or None, got 3"),
             ({"objective": lambda x, y: y[:, 0], "objective_grad": first}, r"`objective_grad` must take \(x, y\)"),
-            ({"surrogate": "net"}, r"`surrogate` must be a torch.nn.Module"),
+            ({"surrogate": "net"}, r"`surrogate` given as a path must end in"),
+            ({"surrogate": 3}, r"`surrogate` must be a torch.nn.Module"),
             ({"space": 3}, r"`space` must be a Box"),
         ],
     )
