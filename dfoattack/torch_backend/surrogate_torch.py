@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from dfoattack.outer import TensorPlace
 from dfoattack.surrogates._batches import in_batches
 from dfoattack.torch_backend.fingerprints import module_fingerprint
 from dfoattack.torch_backend.programs import exported
+from dfoattack.torch_backend.straight_through import StraightThrough
 from dfoattack.torch_backend.tensors import exact_arithmetic, to_array, to_tensor
 from dfoattack.torch_backend.walk import walk
 
@@ -40,6 +41,9 @@ class TorchSurrogate:
         default: the module's floating dtype (a callable: float64). Another dtype works on a copy
     allow_tf32 : bool
         on CUDA, allow rounded float32 products; off, so that values can be compared
+    straight_through : bool
+        gradients pass rounding layers (round, floor, ceil, trunc) as if these were the identity, sign as if it were a hard
+        tanh; values stay what they are. For Python modules, not for scripted or exported graphs
     batch_size : int, optional
         the module gets blocks of exactly this many rows, the last one filled up; default: of any size
 
@@ -65,6 +69,7 @@ class TorchSurrogate:
         dtype: torch.dtype | None = None,
         *,
         allow_tf32: bool = False,
+        straight_through: bool = False,
         batch_size: int | None = None,
     ) -> None:
         if isinstance(module, torch.export.ExportedProgram):
@@ -85,6 +90,7 @@ class TorchSurrogate:
                 module = copy.deepcopy(module).to(device=self.device, dtype=self.dtype)
         self.module = module
         self.allow_tf32 = bool(allow_tf32)
+        self.straight_through = bool(straight_through)
         self.batch_size = batch_size
         self._max_rows: int | None = None  # rows that fit into memory, once a block did not
         self._max_walks: int | None = None  # the same for rows of a walk, which keeps its graph
@@ -110,7 +116,7 @@ class TorchSurrogate:
         body = (
             module_fingerprint(self.module) if isinstance(self.module, torch.nn.Module) else fingerprint_of(self.module)
         )
-        return f"{body}-{self.tensor_place.native}-{self.device.type}{'-tf32' if self.allow_tf32 else ''}"
+        return f"{body}-{self.tensor_place.native}-{self.device.type}{'-tf32' if self.allow_tf32 else ''}{'-through' if self.straight_through else ''}"
 
     def __repr__(self) -> str:
         name = (
@@ -179,7 +185,8 @@ class TorchSurrogate:
             return np.zeros(X.shape) if back is None else to_array(back)
 
     def _output(self, tensor: torch.Tensor) -> torch.Tensor:
-        Y = self.module(tensor)
+        with StraightThrough() if self.straight_through and torch.is_grad_enabled() else nullcontext():
+            Y = self.module(tensor)
         k = tensor.shape[0]
         if not isinstance(Y, torch.Tensor):
             raise ProblemError(
