@@ -232,8 +232,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _solve(arguments: argparse.Namespace) -> int:
     from dfoattack.api import solve
+    from dfoattack.gradient_sources.choice import chosen
     from dfoattack.named_problems import find, pairs
     from dfoattack.options import Options
+    from dfoattack.source_names import described
 
     named = find(arguments.name)
     params = named.typed(pairs(arguments.set, "--set"))
@@ -245,7 +247,8 @@ def _solve(arguments: argparse.Namespace) -> int:
     problem = named.make(params)
     budget = POINTS_A_VARIABLE * (problem.n + 1) if arguments.budget is _DEFAULT else arguments.budget
     if not arguments.quiet:
-        _headline(named.name, params, problem, budget, arguments.seed)
+        gradients = described(chosen(options.gradient_source, problem), problem.softened)
+        _headline(named.name, params, problem, gradients, budget, arguments.seed)
     result = _guarded(
         lambda: solve(
             problem,
@@ -284,7 +287,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     problem = named.make(params)
     if not arguments.quiet:
         stored = (meta.get("extensions") or [meta.get("budget")])[-1]
-        _headline(named.name, params, problem, arguments.budget or stored, meta.get("seed"))
+        _headline(named.name, params, problem, meta["gradients"], arguments.budget or stored, meta.get("seed"))
     result = _guarded(
         lambda: resume(
             arguments.file,
@@ -377,11 +380,9 @@ def _check_plot(path: Path | None) -> None:
         check_target(path)
 
 
-def _headline(name: str, params: dict[str, Any], problem: Any, budget: float | None, seed: Any) -> None:
+def _headline(name: str, params: dict[str, Any], problem: Any, gradients: str, budget: float | None, seed: Any) -> None:
     given = f" ({', '.join(f'{key}={value}' for key, value in params.items())})" if params else ""
-    gradients = {"vjp": "gradients through the network", "jac": "exact gradients"}.get(
-        problem.gradient_source, "no gradients"
-    )
+    gradients = "no gradients" if gradients == "none" else f"gradients: {gradients}"
     limit = "no budget" if budget is None else f"budget {budget:g}"
     count = len(problem.constraints)
     constraints = f"{count or 'no'} constraint{'' if count == 1 else 's'}"
