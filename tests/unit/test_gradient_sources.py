@@ -294,6 +294,34 @@ def test_a_run_that_is_cut_and_resumed_takes_the_same_way(name: str, tmp_path: A
     assert resumed.records.x.tobytes() == whole.records.x.tobytes() and resumed.nphi == whole.nphi
 
 
+class Mortal(BlindPhi):
+    """Interrupts the run in the middle of its `life`-th call."""
+
+    life = 10**9
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        self.life -= 1
+        if self.life == 0:
+            raise KeyboardInterrupt
+        return super().predict(X)
+
+
+@pytest.mark.parametrize("name", ["poll", "nes", "forward"])
+def test_a_run_that_dies_again_and_again_ends_where_an_undisturbed_one_does(name: str, tmp_path: Any) -> None:
+    """Also in the middle of an estimate, whose other passes are in the run file then."""
+    whole, store = run(name), tmp_path / "run.db"
+    for life in (2, 7, 5, 11, 3, 9, 10**9):
+        phi = Mortal()
+        phi.life = life
+        problem = network_problem(phi, n=4, x0=np.full(4, 0.1))
+        if store.exists():
+            result = da.resume(store, problem)
+        else:
+            result = da.solve(problem, budget=150, options={"gradient_source": name}, store=store)
+    assert result.records.x.tobytes() == whole.records.x.tobytes()
+    assert (result.nfev, result.nphi, result.cost) == (whole.nfev, whole.nphi, whole.cost)
+
+
 @pytest.mark.parametrize("name", ["poll", "spsa"])
 def test_a_solver_from_bytes_goes_on_bit_for_bit(name: str) -> None:
     def fresh() -> Solver:
