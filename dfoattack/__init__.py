@@ -128,6 +128,8 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used: `import dfoattack` alone stays cheap."""
+    if name == "trust":
+        return importlib.import_module("dfoattack.trust")
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module 'dfoattack' has no attribute {name!r}")

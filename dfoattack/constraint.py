@@ -38,6 +38,8 @@ class Constraint:
     soft : callable (x, y) or (y), optional
         a smooth stand-in with the same columns for a c that is piecewise constant (a class, a count): attacks aim at it,
         feasibility is judged by `fn` alone
+    backend : {"auto", "numpy", "torch"}, optional
+        what `fn` is written in, where it is not what the rest of the problem is written in; None: the problem's
 
     Raises
     ------
@@ -51,12 +53,15 @@ class Constraint:
     grad: Callable[..., Any] | None = None
     equality: bool = False
     soft: Callable[..., Any] | None = None
+    backend: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise ProblemError(f"`name` of a constraint must be a str, got {shown(self.name)}.")
         takes_x(self.fn, f"Constraint `{self.name}`")
         check_choice("kind", self.kind, _KINDS)
+        if self.backend is not None:
+            check_choice("backend", self.backend, ("auto", "numpy", "torch"))
         object.__setattr__(self, "tol", check_finite_scalar("tol", self.tol, low=0.0))
         if not isinstance(self.equality, bool):
             raise ProblemError(

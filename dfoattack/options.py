@@ -93,6 +93,10 @@ class Options:
     timeout: float | None = _option(None, "seconds after which an evaluation counts as failed; None: wait for ever")
     certificate_beta: float = _option(0.01, "1 - confidence of the certificates, in (0, 1)")
     certificate_points: int = _option(20000, "test points of the coverage certificate, >= 100")
+    trust: str = _option(
+        "cheap",
+        "trust report of the result: 'off'; 'cheap', which calls no user code; 'full', whose calls are counted apart and not charged",
+    )
 
     def __post_init__(self) -> None:
         attacks: Any = self.attacks
@@ -186,6 +190,7 @@ def _check(o: Options) -> None:
         real(name, f"an integer >= {low}", isinstance(value, int) and not isinstance(value, bool) and value >= low)
 
     real("poll", "'n+1' or '2n'", o.poll in ("n+1", "2n"))
+    real("trust", "'off', 'cheap' or 'full'", o.trust in ("off", "cheap", "full"))
     real("start_design", "'sobol' or 'lhs'", o.start_design in ("sobol", "lhs"))
     if o.n_init is not None:
         whole("n_init", 1)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dfoattack._fingerprint import is_torch_module, mentions_torch
 from dfoattack._typing import BoolArray, FloatArray
-from dfoattack._validation import check_choice, check_finite_scalar, float_array, shown
+from dfoattack._validation import check_choice, check_finite_scalar, float_array, shown, suggestion
 from dfoattack.constraint import Constraint, as_constraints
 from dfoattack.errors import EvaluationFailed, ProblemError
 from dfoattack.linear import Linear, as_linear
@@ -88,7 +88,12 @@ class Problem:
     name : str
     known : Known, optional
     verify : callable, optional
-        the true simulator behind the surrogate
+        x (n,) -> f, or (f, violation): the true simulator behind the surrogate; violation is the largest true constraint value,
+        <= 0 where x is truly feasible
+    support : array_like (N, n), or object with `distance`, optional
+        the inputs on which the surrogate was trained, all variables; results then tell how far from them x is, and `trust.DataSupport`
+        makes a constraint of them. Never read by the solver. An object is a measure of its own: `trust.Moments`, or anything with its
+        methods
     picture : callable, optional
     backend : {"auto", "numpy", "torch"}
         what objective and constraints are written in; "auto" finds out at the first call. With neither a torch
@@ -138,10 +143,12 @@ class Problem:
         name: str = "",
         known: Known | None = None,
         verify: Callable[..., Any] | None = None,
+        support: Any = None,
         picture: Callable[..., Any] | None = None,
         backend: str = "auto",
         f_soft: Callable[..., Any] | None = None,
     ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         self.space: Box = as_box(space)
         self.n: int = self.space.n
         self.name = str(name)
@@ -164,6 +171,7 @@ class Problem:
             raise ProblemError(f"`known.x` must have shape (n,) with n = {self.n}, got {known.x.shape}.")
         self.known = known
         self.verify = verify
+        self.support = self._training_inputs(support)
         self.picture = picture
         self.objective = objective
         self._identity = isinstance(self.surrogate, Identity)
@@ -173,7 +181,7 @@ class Problem:
             objective, "`objective`", f_soft, "`f_soft`", objective_gradient(f_soft or objective, objective_grad)
         )
         pairs = [
-            self._pair(c.fn, f"Constraint `{c.name}`", c.soft, f"`soft` of constraint `{c.name}`", c.grad)
+            self._pair(c.fn, f"Constraint `{c.name}`", c.soft, f"`soft` of constraint `{c.name}`", c.grad, c.backend)
             for c in self.constraints
         ]
         self._constraint_functions = tuple(fn for fn, _ in pairs)
@@ -424,6 +432,20 @@ class Problem:
 
     # ---------------------------------------------------------------- construction, identity
 
+    def replace(self, **changes: Any) -> Problem:
+        """Return a new problem from the arguments of this one, some of them changed.
+
+        What is declared about the old one is dropped where it would be untrue: `known` unless it is given again.
+
+        Raises
+        ------
+        ProblemError        as the constructor, and for a name that it does not know
+        """
+        for name in changes:
+            if name not in self._arguments:
+                raise ProblemError(f"Problem has no argument `{name}`.{suggestion(name, self._arguments)}")
+        return Problem(**{**self._arguments, "known": None, **changes})
+
     def fingerprint(self) -> dict[str, str]:
         """Return texts that are equal iff the problem is the same: what a run file compares before it resumes."""
         space = {key: value for key, value in self.space.describe().items() if key not in ("names", "units")}
@@ -451,12 +473,30 @@ class Problem:
         names = [c.name for c in self.constraints]
         return f"Problem({title}n={self.n}, sense={self.sense!r}, surrogate={self.surrogate!r}, constraints={names})"
 
-    def _outer(self, fn: Callable[..., Any], label: str, grad: Callable[..., Any] | None) -> OuterFunction:
+    def _outer(
+        self, fn: Callable[..., Any], label: str, grad: Callable[..., Any] | None, own: str | None = None
+    ) -> OuterFunction:
         if is_torch_module(fn):
             importlib.import_module("dfoattack.torch_backend").refuse_training(fn, label)
+        backend = own or self.backend
         place: TensorPlace | None = getattr(self.surrogate, "tensor_place", None)
-        torch_first = self.backend == "torch" or (self.backend == "auto" and (place is not None or mentions_torch(fn)))
-        return OuterFunction(fn, label, grad, self.failures, self.backend, place, torch_first)
+        torch_first = backend == "torch" or (backend == "auto" and (place is not None or mentions_torch(fn)))
+        return OuterFunction(fn, label, grad, self.failures, backend, place, torch_first)
+
+    def _training_inputs(self, support: Any) -> Any:
+        """Checked training inputs (N, n), read-only; a measure of its own is kept as it is."""
+        if support is None or callable(getattr(support, "distance", None)):
+            return support
+        inputs = float_array("support", support)
+        if inputs.ndim != 2 or inputs.shape[1] != self.n or inputs.shape[0] < 1:
+            raise ProblemError(
+                f"`support` must be training inputs of shape (N, n), N >= 1 and n = {self.n} (from `space`), got {inputs.shape}."
+            )
+        if not np.isfinite(inputs).all():
+            row = int(np.flatnonzero(~np.isfinite(inputs).all(axis=1))[0])
+            raise ProblemError(f"`support` must be finite, got {inputs[row]} in row {row}.")
+        inputs.flags.writeable = False
+        return inputs
 
     def _pair(
         self,
@@ -465,12 +505,13 @@ class Problem:
         soft: Callable[..., Any] | None,
         soft_label: str,
         grad: Callable[..., Any] | None,
+        own: str | None = None,
     ) -> tuple[OuterFunction, OuterFunction]:
         """What is evaluated and what is attacked: the same function unless it has a stand-in, which then has the gradient."""
         if soft is None:
-            function = self._outer(fn, label, grad)
+            function = self._outer(fn, label, grad, own)
             return function, function
-        return self._outer(fn, label, None), self._outer(soft, soft_label, grad)
+        return self._outer(fn, label, None, own), self._outer(soft, soft_label, grad, own)
 
     def _starts(self, x0: npt.ArrayLike) -> FloatArray:
         array = float_array("x0", x0)

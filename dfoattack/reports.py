@@ -189,7 +189,8 @@ def _truth(result: Result, problem: Problem) -> str:
         ahead = problem.sign * (known.value - result.fun)
         gap = "equal" if ahead == 0.0 else f"{abs(ahead):.3g} {'better' if ahead > 0.0 else 'worse'}"
         rows.append(("known", f"{known.value:.8g} ({known.kind.replace('_', ' ')}); this result is {gap}"))
-    if problem.verify is not None and result.best_index >= 0:
+    told = result.trust is not None and not math.isnan(result.trust.verified)
+    if problem.verify is not None and result.best_index >= 0 and not told:
         try:
             value = problem.verify(result.x)
             shown = f"{float(value):.8g}" if np.ndim(value) == 0 else str(value)

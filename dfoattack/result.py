@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from dfoattack.problem import Problem
 from dfoattack.reasons import StopReason
 from dfoattack.source_names import described
 from dfoattack.state import Setup, SolverState
+
+if TYPE_CHECKING:
+    from dfoattack.trust.reporting import TrustReport
 
 __all__ = ["Records", "Result", "StopReason", "build_result"]
 
@@ -96,6 +99,7 @@ class Result:
                                       like `maxcv` of the means of the constraints plus one standard error; NaN without
     replicates : int                  evaluations of x that were averaged
     noise_std : float                 with the option `noise`: standard deviation of one evaluation at x, estimated or given; NaN without
+    trust : TrustReport or None       how far `fun` can be believed (option `trust`); None where there is no model to be doubted
     """
 
     x: FloatArray
@@ -129,6 +133,7 @@ class Result:
     fun_std: float = math.nan
     replicates: int = 1
     noise_std: float = math.nan
+    trust: TrustReport | None = field(default=None, repr=False)
 
     @property
     def status(self) -> int:
@@ -160,6 +165,8 @@ class Result:
             ("local runs", str(self.local_runs)),
             ("seconds", ", ".join(f"{k} {v:.3g}" for k, v in self.seconds.items() if v >= 5e-4) or "0"),
         ]
+        if self.trust is not None:
+            rows += [("trust" if i == 0 else "", line) for i, line in enumerate(self.trust.brief.splitlines())]
         rows += [("certificate" if i == 0 else "", line) for i, line in enumerate(self.certificate.text.splitlines())]
         return "\n".join(f"{name:>12s}{':' if name else ' '} {text}" for name, text in rows)
 

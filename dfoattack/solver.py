@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dfoattack import codec
 from dfoattack._typing import FloatArray
 from dfoattack._validation import check_seed
+from dfoattack.cache import point_key
 from dfoattack.errors import AskTellError, StoreError
 from dfoattack.evaluator import Evaluator, Journal
 from dfoattack.options import Options
@@ -25,6 +26,7 @@ from dfoattack.source_names import POLL
 from dfoattack.state import SolverState
 from dfoattack.transitions import ask, improves, initial_state, make_setup, tell
 from dfoattack.trials import Evaluations, Status, Trials
+from dfoattack.trust.reporting import report as trust_report
 from dfoattack.workers import Workers
 
 
@@ -222,17 +224,34 @@ class Solver:
     def result(
         self, reason: StopReason | None = None, seconds: Mapping[str, float] | None = None, store: str | None = None
     ) -> Result:
-        """The best so far, with counters, certificate and log."""
-        return build_result(
+        """The best so far, with counters, certificate, trust report and log.
+
+        The trust report is full (option `trust`) only once the run has come to an end of its own: a run that was interrupted, or
+        whose user code raised, calls none of it again.
+        """
+        reason = reason or self.state.stop or StopReason.RUNNING
+        result = build_result(
             self.problem,
             self.setup,
             self.state,
             self.schedule.names,
-            reason=reason or self.state.stop or StopReason.RUNNING,
+            reason=reason,
             seed=self.seed,
             seconds=seconds or {},
             store=store,
         )
+        level = self.options.trust
+        if level == "full" and reason in (StopReason.RUNNING, StopReason.INTERRUPTED, StopReason.ERROR):
+            level = "cheap"
+        return replace(
+            result, trust=trust_report(self.problem, result, level, output=self._output(result), seed=self.seed)
+        )
+
+    def _output(self, result: Result) -> FloatArray | None:
+        """Phi at the best point where it is still at hand, so that the trust report need not ask for it."""
+        if self.evaluator.identity or result.best_index < 0:
+            return None
+        return self.evaluator.store.get(point_key(self.problem.space.reduce(result.x[None])[0]))
 
     def event(self, step: str, seconds: float) -> Event:
         """What a callback gets after `step`, `seconds` after the run began."""

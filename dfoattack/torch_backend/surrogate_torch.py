@@ -19,7 +19,7 @@ from dfoattack.surrogates._batches import in_batches
 from dfoattack.torch_backend.fingerprints import module_fingerprint
 from dfoattack.torch_backend.programs import exported
 from dfoattack.torch_backend.straight_through import StraightThrough
-from dfoattack.torch_backend.tensors import exact_arithmetic, to_array, to_tensor
+from dfoattack.torch_backend.tensors import exact_arithmetic, float64_device, to_array, to_tensor
 from dfoattack.torch_backend.walk import walk
 
 __all__ = ["TorchSurrogate", "refuse_training"]
@@ -110,6 +110,11 @@ class TorchSurrogate:
     def vjp(self, X: FloatArray, V: FloatArray) -> FloatArray:
         """Return rows J(x_i)^T v_i: X (k, n), V (k, m) -> (k, n). One forward and one backward pass of the block."""
         return self._in_blocks(self._vjp, np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64))
+
+    def in_other_precision(self) -> TorchSurrogate:
+        """Return the same module in float32, or in float64 where it is not: how much of an answer is rounding."""
+        other = torch.float32 if self.dtype == torch.float64 else torch.float64
+        return TorchSurrogate(self.module, float64_device(self.device), other, allow_tf32=self.allow_tf32)
 
     def fingerprint(self) -> str:
         """Return a digest of structure, state, dtype and kind of device: another precision is another Phi."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from .kinetics import DURATION, T0, TG0, WATTS, FloatArray, runge_kutta, simulate
+from .kinetics import DURATION, POWER_MAX, T0, TG0, TIME_MAX, WATTS, FloatArray, runge_kutta, simulate
 
 Support = Literal["wide", "narrow"]
 LABEL_TIMES = 13  # labels per power
@@ -33,6 +33,20 @@ def labels(support: SupportBox) -> tuple[FloatArray, FloatArray]:
     times = np.linspace(0.0, support.time, LABEL_TIMES)
     inputs = [np.column_stack([times, np.full_like(times, q)]) for q in support.label_powers]
     return np.concatenate(inputs), np.concatenate([simulate(q, times) for q in support.label_powers])
+
+
+def inputs(support: SupportBox, collocation: int = 512, seed: int = 0) -> FloatArray:
+    """Return training inputs as x = (t / 120, Q / 20): those of the labels, and a sample of the collocation points.
+
+    Fresh collocation points, uniform in the support, were drawn at every step of the training; `collocation` of them
+    stand for all.
+    """
+    rng = np.random.default_rng(seed)
+    low, high = support.power
+    drawn = np.column_stack([rng.uniform(0.0, support.time, collocation), rng.uniform(low, high, collocation)])
+    times = np.linspace(0.0, support.time, LABEL_TIMES)
+    labelled = [np.column_stack([times, np.full_like(times, q)]) for q in support.label_powers]
+    return np.concatenate([*labelled, drawn]) / np.array([TIME_MAX, POWER_MAX])
 
 
 def transitions(

@@ -16,7 +16,7 @@ from dfoattack.problem import Constraint, Problem
 from dfoattack.space import Box
 
 from .best_known import look_up
-from .data import SUPPORTS, Support
+from .data import SUPPORTS, Support, inputs
 from .kinetics import (
     ENERGY_MAX,
     NODES,
@@ -63,7 +63,7 @@ def make_problem(
     Returns
     -------
     Problem
-        `verify(x)` is f by the true kinetics. `known` is declared for the shipped weights and default tolerance only.
+        `verify(x)` is f by the true kinetics, `support` holds training inputs. `known` is declared for the shipped weights and default tolerance only.
 
     Raises
     ------
@@ -89,6 +89,7 @@ def make_problem(
         x0=np.array(START),
         known=declared,
         verify=_verify,
+        support=inputs(SUPPORTS[support]),
         picture=partial(draw_reactor, net=net),
         backend="torch",
     )
