@@ -1,7 +1,7 @@
 """Trust: how far an answer over a learned model can be believed, and how to keep the optimiser where it can.
 
 The better an optimiser, the better it finds the errors of a model that flatter it. `DataSupport` and `supported` keep designs where the
-model has seen data; `Ensemble` asks several models; `report` says what is known about an answer, and what is not.
+model has seen data; `Caution` asks several models; `report` says what is known about an answer, and what is not.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dfoattack.trust.ensemble import Ensemble
+    from dfoattack.trust.caution import Caution
     from dfoattack.trust.mahalanobis import Moments
     from dfoattack.trust.reporting import TrustReport, report
     from dfoattack.trust.support import DataSupport, supported
 
 _HOMES = {
     "DataSupport": "support",
-    "Ensemble": "ensemble",
+    "Caution": "caution",
     "Moments": "mahalanobis",
     "TrustReport": "reporting",
     "report": "reporting",
     "supported": "support",
 }
 
-__all__ = ["DataSupport", "Ensemble", "Moments", "TrustReport", "report", "supported"]
+__all__ = ["Caution", "DataSupport", "Moments", "TrustReport", "report", "supported"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from dfoattack.gradient_view import GradientView
 from dfoattack.problem import Problem
 from dfoattack.trials import Counters
 from dfoattack.trust.balls import Adversary, adverse, reach_of
-from dfoattack.trust.ensemble import Cautious, spread_of
+from dfoattack.trust.caution import Cautious, spread_of
 from dfoattack.trust.support import training_inputs
 from dfoattack.trust.verify import checked_answer
 

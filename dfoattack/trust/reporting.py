@@ -15,7 +15,7 @@ from dfoattack.errors import OptionError
 from dfoattack.problem import Problem
 from dfoattack.surrogate import Identity
 from dfoattack.trials import Counters
-from dfoattack.trust.ensemble import Cautious, spread_of
+from dfoattack.trust.caution import Cautious, spread_of
 
 if TYPE_CHECKING:
     from dfoattack.constraint_status import ConstraintRow

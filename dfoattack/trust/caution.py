@@ -14,18 +14,19 @@ from dfoattack.errors import OptionError
 from dfoattack.outer import takes_x
 from dfoattack.problem import Problem
 
-__all__ = ["Cautious", "Ensemble", "spread_of"]
+__all__ = ["Caution", "Cautious", "spread_of"]
 
 Mode = Literal["std", "worst"]
 _TINY = 1e-24  # below the variance of anything, and a number in float32 too: keeps the slope of the root finite where members agree
 
 
-class Ensemble:
-    """q members whose outputs stand side by side in y: Y (k, q m) = (Phi_1(x), ..., Phi_q(x)).
+class Caution:
+    """A cautious word on q members whose outputs stand side by side in y, as `dfoattack.Ensemble` with output "stack" gives them.
 
-    `objective` and `constraint` wrap what is written for the outputs (k, m) of one member. "std": the mean over the members, made worse by
-    `k` population standard deviations; "worst": the worst member. What is worse follows from the sense, and is larger for constraints.
-    Values come from arrays or tensors alike, gradients by autograd or by differences at no pass of the networks.
+    Y (k, q m) = (Phi_1(x), ..., Phi_q(x)); `objective` and `constraint` wrap what is written for the outputs (k, m) of one
+    member. "std": the mean over the members, made worse by `k` population standard deviations; "worst": the worst member.
+    What is worse follows from the sense, and is larger for constraints. Values come from arrays or tensors alike, gradients
+    by autograd or by differences at no pass of the networks.
 
     Parameters
     ----------
@@ -39,10 +40,10 @@ class Ensemble:
 
     Examples
     --------
-    >>> two = Ensemble(members=2, k=1.0)
+    >>> two = Caution(members=2, k=1.0)
     >>> f = two.objective(lambda y: y[:, 0], sense="maximize")
     >>> Y = np.array([[1.0, 3.0]])  # m = 1: the members say 1 and 3
-    >>> f(Y, Y).tolist(), Ensemble(2, "worst").objective(lambda y: y[:, 0], sense="minimize")(Y, Y).tolist()
+    >>> f(Y, Y).tolist(), Caution(2, "worst").objective(lambda y: y[:, 0], sense="minimize")(Y, Y).tolist()
     ([1.0], [3.0])
     """
 
@@ -64,24 +65,24 @@ class Ensemble:
 
 
 class Cautious:
-    """One function over an ensemble; made by `Ensemble`."""
+    """One function over an ensemble; made by `Caution`."""
 
-    def __init__(self, ensemble: Ensemble, fn: Callable[..., Any], worse: float) -> None:
-        self.ensemble, self.fn, self.worse = ensemble, fn, worse
+    def __init__(self, caution: Caution, fn: Callable[..., Any], worse: float) -> None:
+        self.caution, self.fn, self.worse = caution, fn, worse
         self._takes_x = takes_x(fn, "The function of an ensemble")
 
     def __call__(self, x: Any, y: Any) -> Any:
         values = self.each(x, y)
-        if self.ensemble.mode == "worst":
+        if self.caution.mode == "worst":
             return functools.reduce(_larger if self.worse > 0.0 else _smaller, values)
         mean, variance = _moments(values)
-        if self.ensemble.k == 0.0:
+        if self.caution.k == 0.0:
             return mean
-        return mean + self.worse * self.ensemble.k * (variance + _TINY) ** 0.5
+        return mean + self.worse * self.caution.k * (variance + _TINY) ** 0.5
 
     def each(self, x: Any, y: Any) -> list[Any]:
         """Values of the members."""
-        q = self.ensemble.members
+        q = self.caution.members
         if y.shape[1] % q:
             raise OptionError(f"The outputs of {q} members must be a multiple of {q} columns, got {y.shape[1]}.")
         m = y.shape[1] // q
@@ -110,7 +111,7 @@ def spread_of(problem: Problem, X: FloatArray, Y: FloatArray) -> FloatArray | No
         return None
     values = [
         problem.replace(objective=objective.member(j), surrogate=problem.surrogate, constraints=()).outer(X, Y)[0]
-        for j in range(objective.ensemble.members)
+        for j in range(objective.caution.members)
     ]
     return np.asarray(np.std(values, axis=0))
 
