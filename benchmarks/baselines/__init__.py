@@ -15,6 +15,7 @@ import ast
 import re
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ SOLVERS = {
     "slsqp-differences": ("slsqp", "run_differences"),
     "adam": ("adam", "run"),
     "ipopt": ("ipopt", "run"),
+    "nevergrad": ("nevergrad_shiwa", "run"),
+    "optuna": ("optuna_tpe", "run"),
+    "omads": ("omads", "run"),
     "random": ("random_search", "run"),
 }
 # name -> the package that must be importable, where it is not a dependency of dfoattack
@@ -67,9 +71,14 @@ PACKAGES = {
     "nlopt-sbplx": "nlopt",
     "subspace": "directsearch",
     "ipopt": "cyipopt",
+    "nevergrad": "nevergrad",
+    "optuna": "optuna",
+    "omads": "OMADS",
 }
+# Packages of other extras than `bench`.
+EXTRAS = {"ipopt": "ipopt", "nevergrad": "bench-more", "optuna": "bench-more", "omads": "bench-more"}
 # Solvers that can take their process down with them: every run in a fresh one.
-ALONE = frozenset({"nomad", "nomad-nomodels", "ipopt"})
+ALONE = frozenset({"nomad", "nomad-nomodels", "ipopt", "omads"})
 # Solvers that refuse a problem without gradients.
 NEED_GRADIENTS = frozenset({"adam", "lbfgsb"})
 
@@ -97,6 +106,10 @@ def load(name: str) -> Solver:
     base, options = split_options(name)
     if base in SOLVERS:
         module_name, function = SOLVERS[base]
+        package = PACKAGES.get(base)
+        if package is not None and find_spec(package) is None:
+            extra = EXTRAS.get(base, "bench")
+            raise ImportError(f"Solver `{base}` needs {package}. Install `dfoattack[{extra}]`.")
         module = import_module(f"{__name__}.{module_name}")
     elif "." in base:
         module_name, _, function = base.rpartition(".")

@@ -66,6 +66,14 @@ def test_solver_names_carry_options() -> None:
     assert "covering=False" in baselines.load("dfoattack:covering=False").configuration
 
 
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, package in baselines.PACKAGES.items():
+        monkeypatch.setitem(sys.modules, package, None)
+        extra = baselines.EXTRAS.get(name, "bench")
+        with pytest.raises(ImportError, match=rf"Solver `{name}` needs {package}. Install `dfoattack\[{extra}\]`"):
+            baselines.load(name)
+
+
 def test_an_option_reaches_the_solver() -> None:
     from tests.benchmarks.toy import suite
 
