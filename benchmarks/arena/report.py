@@ -164,6 +164,8 @@ def _suite(suite: str, parts: Sequence[Slice], look: pictures.Styles, baseline: 
                     f"Performance profiles{rule}; to be read for the best solver only.",
                 ),
             ]
+        if part.constrained and part.known:
+            blocks.append(tables.soft(part))
         caption = "Gap to the best known value, one panel a group; median and quartiles over instances and seeds."
         blocks.append(Picture(f"{part.name}-bands", pictures.bands(part, "strict", look), caption))
     return blocks

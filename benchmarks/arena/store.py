@@ -6,7 +6,8 @@ whole runs only.
     sessions   one row a call of the runner: date, machine, versions, commit, threads, command line
     runs       one row a run, see `COLUMNS`
     curves     (run, kind): evaluation indices and values as little-endian float64 blobs, improvements only
-               kind "strict": every c <= 0; "loose": every c <= 1e-6; "violation": least max(c, 0), whatever f
+               kind "strict": every c <= 0; "loose": every c <= 1e-6; "violation": least max(c, 0), whatever f; "soft":
+               COCO's own score of a constrained problem whose optimum is known, max(f - f_opt, 0) + sum max(c, 0)
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from dfoattack._typing import FloatArray
 
 FILE = "arena.sqlite"
-KINDS = ("strict", "loose", "violation")
+KINDS = ("strict", "loose", "violation", "soft")
 # Ends of a run. Only `ok` ran its budget (or until the solver had nothing left to ask); the others are failures of the
 # solver or limits it met, and what was found before counts where it could be kept.
 STATUSES = ("ok", "time", "error", "memory", "crash", "hang")

@@ -75,6 +75,22 @@ def shares(part: Slice, kind: str) -> Table:
     return compared(text + ".", columns, part.solvers)
 
 
+def soft(part: Slice) -> Table:
+    """COCO's own score of constrained problems, in which slightly infeasible points count; optima must be known."""
+    nothing = np.zeros((len(part.keys), 1))
+    times = part.times("soft", nothing + np.asarray(profiles.SHORT_TARGETS)[None, :])
+    columns: list[tuple[str, FloatArray, Callable[[float], str], int]] = [
+        (f"{target:g}", np.mean(np.isfinite(times[:, :, t]), axis=1), _share, 1)
+        for t, target in enumerate(profiles.SHORT_TARGETS)
+    ]
+    columns.append(("mean of five", np.mean(np.isfinite(times), axis=(1, 2)), _share, 1))
+    every = part.times("soft", nothing + profiles.TARGETS[None, :])
+    columns.append(("ECDF 51", np.mean(np.isfinite(every), axis=(1, 2)), _share, 1))
+    columns.append(("area", profiles.area(every / part.sizes[None, :, None], part.multiple), _share, 1))
+    caption = "COCO's own score max(f - f_opt, 0) + sum max(c, 0): share of problems at each target at the full budget."
+    return compared(caption, columns, part.solvers)
+
+
 def by_n(parts: Sequence[Slice], kind: str) -> Table:
     """Mean share of targets, one column an n."""
     solvers = ordered(name for part in parts for name in part.solvers)

