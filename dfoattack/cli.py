@@ -1,4 +1,4 @@
-"""The command line: `dfoattack list | solve | resume | show | study`."""
+"""The command line: `dfoattack list | solve | resume | show | study | analyse`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ examples:
   dfoattack show run.dfo                           what the run has done so far, also while it goes on
   dfoattack resume run.dfo --budget 3000           go on after Ctrl-C, a crash, or with a larger budget
   dfoattack study                                  installed studies: comparisons with tables and pictures
+  dfoattack analyse biodiesel --plot attacks.png   which attack operators improve which points, at which radius
 
 exit codes: 0 feasible point found, 1 no feasible point, 2 wrong usage or an error, 130 interrupted (Ctrl-C)
 """
@@ -65,6 +66,24 @@ _SHOW = """\
 examples:
   dfoattack show run.dfo                       progress, steps, constraints, certificate
   watch -n 5 dfoattack show run.dfo            follow a run that is going on
+"""
+_ANALYSE = """\
+Points are drawn uniformly in the box, and taken from the way of one run. From each of them every installed attack
+operator is asked for proposals at every radius, the proposals are evaluated, and it is counted how often the best of
+them improves the point: an infeasible point by less violation, a feasible one by a better feasible value. The tables
+show the share by radius, by how good the point is already (worst, middle and best third), and what an attack costs.
+Points on a constraint are shown apart: plain descent steps leave the feasible set there.
+
+Gradients are those of the network. Where there are none they can be estimated: --gradient-source forward (differences),
+spsa, nes, subspace.
+
+examples:
+  dfoattack analyse biodiesel                                      every operator; a minute or two
+  dfoattack analyse biodiesel --plot attacks.png                   with the picture
+  dfoattack analyse airfoil --operators sign,l2,pgd --points 20    three operators, fewer points
+  dfoattack analyse pump.py --radii 1e-4,1e-2 --gradient-source forward
+
+exit codes: 0 done, 2 wrong usage or an error, 130 interrupted (Ctrl-C)
 """
 _STUDY = """\
 A study runs a comparison or an experiment that a plug-in brings along, and writes tables and pictures into a folder.
@@ -179,6 +198,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_set(sub)
     _add_common(sub)
 
+    _add_analyse(command("analyse", _analyse, "count which attacks improve which points", _ANALYSE))
+
     sub = command("study", _study, "run an installed study, or list them", _STUDY)
     sub.add_argument("name", nargs="?", metavar="NAME", help="which; none: list them")
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="where to write, default study-NAME; made if missing")
@@ -189,6 +210,23 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("show", _show, "show what a run file holds", _SHOW)
     sub.add_argument("file", type=Path, metavar="FILE", help="the run file; it is not changed")
     return parser
+
+
+def _add_analyse(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", metavar="NAME", help="a problem, as for `solve`")
+    sub.add_argument(
+        "--points", type=int, default=40, metavar="N", help="uniform points, and at most as many of the run; default 40"
+    )
+    sub.add_argument("--operators", metavar="A,B,...", help="attack operators by name; default: all that are installed")
+    sub.add_argument("--radii", metavar="R,S,...", help="shares of the box, in (0, 1]; default 1e-6 to 1e-1")
+    sub.add_argument("--budget", type=float, metavar="N", help="of the run whose points are taken; default 100 (n + 1)")
+    sub.add_argument("--seed", type=int, default=0, metavar="S", help="of points, run and operators, default 0")
+    sub.add_argument(
+        "--gradient-source", default="auto", metavar="SOURCE", help="where gradients come from; default: exact ones"
+    )
+    _add_set(sub)
+    sub.add_argument("--plot", type=Path, metavar="FILE.png", help="write the picture (.png, .pdf, .svg)")
+    sub.add_argument("--quiet", action="store_true", help="no live line, only the tables")
 
 
 def _add_set(sub: argparse.ArgumentParser) -> None:
@@ -334,7 +372,48 @@ def _study(arguments: argparse.Namespace) -> int:
     return FOUND
 
 
+def _analyse(arguments: argparse.Namespace) -> int:
+    from dfoattack.analysis import RADII, analyse, draw
+    from dfoattack.analysis.text import rates_text
+    from dfoattack.named_problems import find, pairs
+    from dfoattack.studies import StudyLine
+
+    _check_plot(arguments.plot)
+    named = find(arguments.name)
+    radii = RADII if arguments.radii is None else _numbers(arguments.radii, "--radii")
+    problem = named.make(named.typed(pairs(arguments.set, "--set")))
+    points = draw(problem, arguments.points, budget=arguments.budget, seed=arguments.seed)
+    line = StudyLine()
+    try:
+        rates = analyse(
+            problem,
+            points,
+            operators=None if arguments.operators is None else _names(arguments.operators),
+            radii=radii,
+            gradient_source=arguments.gradient_source,
+            seed=arguments.seed,
+            progress=_nothing if arguments.quiet else line,
+        )
+    finally:
+        line.close()
+    if arguments.plot is not None:
+        from dfoattack.analysis.picture import save
+
+        save(arguments.plot, rates, named.name)
+    print(f"{named.name}, seed {arguments.seed}\n\n{rates_text(rates)}")
+    if arguments.plot is not None:
+        print(f"\npicture: {arguments.plot}")
+    return FOUND
+
+
 # ---------------------------------------------------------------- parts
+
+
+def _numbers(text: str, flag: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in _names(text))
+    except ValueError:
+        raise OptionError(f"`{flag}` must be numbers separated by commas, got {text!r}.") from None
 
 
 def _nothing(done: int, total: int, text: str) -> None:
