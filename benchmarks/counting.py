@@ -300,6 +300,9 @@ def _booked(counter: Counter) -> Problem:
             pay(X)
         with counter._user_code():
             f, C = kind.outer(booked, X, Y)
+        if counter.problem.widths is None and booked.widths is not None:
+            # The scores must know which columns are equalities.
+            counter.problem.learn_widths(booked.widths)
         for i, key in enumerate(keys(X)):
             if key not in written:
                 written.add(key)

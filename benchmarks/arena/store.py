@@ -30,7 +30,7 @@ FILE = "arena.sqlite"
 KINDS = ("strict", "loose", "violation", "soft")
 # Ends of a run. Only `ok` ran its budget (or until the solver had nothing left to ask); the others are failures of the
 # solver or limits it met, and what was found before counts where it could be kept.
-STATUSES = ("ok", "time", "error", "memory", "crash", "hang")
+STATUSES = ("ok", "time", "error", "memory", "crash", "hang", "cheat")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import baselines, scores
+from benchmarks.arena.audit import audit
 from benchmarks.arena.cells import Cell, load_suite
 from benchmarks.counting import LimitReached
 from benchmarks.warm_up import warm_up
@@ -111,17 +112,19 @@ def _run(
     clock.start()
     log = solver.run(problem, cell.budget, cell.seed, cell.gradient_cost)
     clock.stop()
+    verdict, remarks = audit(log, problem, cell.budget)
+    empty: tuple[list[float], list[float]] = ([], [])
     return {
         **_counted(log),
-        "status": "time" if clock.over else "error" if log.error else "ok",
+        "status": verdict or ("time" if clock.over else "error" if log.error else "ok"),
         "unit": unit,
         "f_opt": _known(problem),
         "constraints": problem.p,
         "wall": time.perf_counter() - wall,
         "setup": setup,
         "configuration": solver.configuration,
-        "notes": [*log.notes, *([log.error] if log.error else [])],
-        "curves": {kind: [list(at), list(value)] for kind, (at, value) in curves_of(log, problem).items()},
+        "notes": [*log.notes, *([log.error] if log.error else []), *remarks],
+        "curves": {kind: empty if verdict else curve for kind, curve in curves_of(log, problem).items()},
     }
 
 

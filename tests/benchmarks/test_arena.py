@@ -113,6 +113,38 @@ def test_hanging_solvers_are_killed_and_slow_ones_keep_what_they_found(tmp_path:
     assert len(found[names[1]].curves["strict"][0]) >= 1
 
 
+def test_what_lies_beyond_the_budget_or_the_constraints_does_not_count(tmp_path: Path) -> None:
+    over, out = (TOY + name for name in ("overspends", "returns_infeasible"))
+    found = {(r.cell.solver, r.cell.instance): r for r in run(tmp_path, [over, out], Limits())}
+    for instance in ("sphere", "ball"):
+        cut = found[over, instance]
+        assert cut.status == "ok"
+        assert "80 evaluations beyond the budget, which do not count" in cut.notes
+        assert cut.spent == 40.0  # of 120
+    at, value = found[over, "sphere"].curves["strict"]
+    assert at[-1] <= 40.0
+    assert value[-1] > 5.0  # the optimum came later
+    assert len(found[over, "ball"].curves["strict"][0]) == 0  # and so did the first feasible point
+    inside = 2.0 * 0.9**2
+    assert found[out, "ball"].curves["strict"] == (pytest.approx([1.0]), pytest.approx([inside]))
+    assert found[out, "ball"].curves["loose"][1][-1] == pytest.approx(inside)
+    assert found[out, "sphere"].curves["strict"][1][-1] == 0.0  # where nothing forbids it
+
+
+def test_logs_that_contradict_the_problem_are_cheats_and_count_for_nothing(tmp_path: Path) -> None:
+    reasons = {
+        "forges_constraints": "the log says c[0] = -1 at its best point, where it is 1",
+        "forges_values": "at its best point, where it is",
+        "forges_counts": "2 different points for 1 evaluations",
+        "forges_budget": "the log is that of a budget of 120, not 40",
+    }
+    runs = run(tmp_path, [TOY + name for name in reasons], Limits(), only=["ball"])
+    for r in runs:
+        assert r.status == "cheat"
+        assert reasons[r.cell.solver.rpartition(".")[2]] in r.notes[-1]
+        assert all(len(at) == 0 for at, _ in r.curves.values())
+
+
 def test_what_is_stored_is_what_was_measured(tmp_path: Path) -> None:
     (run_,) = run(tmp_path, ["random"], Limits(), only=["ball"])
     from benchmarks.arena.worker import curves_of, started

@@ -135,6 +135,22 @@ def test_the_booked_problem_counts_what_the_network_sees() -> None:
     assert (log.nphi, log.ngev) == (phi.rows, result.ngev) == (result.nphi, result.ngev)
     assert counter.spent == phi.rows + 2.0 * result.ngev <= 60.0
     assert scores.curve(log, p, 0.0).final <= result.fun
+    assert p.p == 3  # learnt by the booked copy
+
+
+def test_an_equality_is_scored_as_one_whoever_learnt_it() -> None:
+    p = da.Problem(
+        surrogate=Plane(),
+        objective=lambda y: y[:, 0],
+        constraints=[da.Constraint(lambda y: y[:, 1], name="zero", equality=True, tol=1e-3)],
+        space=da.Box([-2.0, -2.0], [2.0, 2.0]),
+        x0=[-1.0, -1.0],
+        sense="minimize",
+        backend="numpy",
+    )
+    log = baselines.load("dfoattack").run(p, 60.0, 0, 2.0)
+    assert np.any(log.C[:, 0] < -1e-3)
+    assert np.all(np.abs(log.C[scores.feasible(log, p, 0.0), 0]) <= 1e-3)
 
 
 @pytest.mark.parametrize("name", SOLVERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -77,6 +77,47 @@ def is_slow(problem: da.Problem, budget: float, seed: int, gradient_cost: float 
             time.sleep(60.0)
 
     return run_restarted(counter, seed, local)
+
+
+def overspends(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """Goes on after its budget, towards the optimum."""
+    counter = Counter(problem, budget, gradient_cost)
+    booked = counter.as_problem()
+    for share in np.linspace(0.0, 1.0, 3 * int(budget)):
+        X = (problem.space.lower + share * (0.7 - problem.space.lower))[None]
+        booked.outer(X, booked.forward(X))
+    return counter.log()
+
+
+def returns_infeasible(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """Evaluates one point within the constraints, and then the minimum of the objective alone."""
+    counter = Counter(problem, budget, gradient_cost)
+    counter.value(np.full(counter.n, 0.1))
+    counter.value(np.ones(counter.n))
+    return counter.log()
+
+
+def forges_constraints(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """The same, and says that it was feasible."""
+    log = returns_infeasible(problem, budget, seed, gradient_cost)
+    return replace(log, C=np.full_like(log.C, -1.0))
+
+
+def forges_values(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """Says that the first point was better than anything."""
+    log = returns_infeasible(problem, budget, seed, gradient_cost)
+    return replace(log, f=log.f - 100.0)
+
+
+def forges_counts(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """Says that everything was free."""
+    log = overspends(problem, budget, seed, gradient_cost)
+    return replace(log, spent=np.ones(len(log)))
+
+
+def forges_budget(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
+    """Gives itself more."""
+    return overspends(problem, 3.0 * budget, seed, gradient_cost)
 
 
 def eats_memory(problem: da.Problem, budget: float, seed: int, gradient_cost: float = 2.0) -> Log:
