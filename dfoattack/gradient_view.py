@@ -257,7 +257,7 @@ class GradientView:
 
     def _forward(self, Z: FloatArray) -> FloatArray:
         X = self._space.expand(Z)
-        return self._clocked("forward", len(Z), lambda: self._problem.forward(X))
+        return self._clocked("forward", len(Z), lambda: self._problem.forward(X, traced=self.has_gradient))
 
     def _objective_rows(self, Z: FloatArray) -> FloatArray:
         X = self._space.expand(Z)

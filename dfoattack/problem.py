@@ -233,8 +233,10 @@ class Problem:
         excess: FloatArray = np.where(self.equality, np.abs(C), C) - tol
         return excess
 
-    def forward(self, X: FloatArray) -> FloatArray:
+    def forward(self, X: FloatArray, traced: bool = False) -> FloatArray:
         """Return Y = Phi(X): full points (k, n) -> a new float64 array (k, m).
+
+        traced: gradients at these points are likely to follow; a surrogate with `trace` and `forget` may keep what they need.
 
         Raises
         ------
@@ -249,7 +251,8 @@ class Problem:
         k = X.shape[0]
         if k == 0:
             return np.empty((0, self.m or 0))
-        Y = np.array(columns_of(self.surrogate.predict(X), k, "`surrogate`"), order="C")
+        predict: Any = getattr(self.surrogate, "trace", self.surrogate.predict) if traced else self.surrogate.predict
+        Y = np.array(columns_of(predict(X), k, "`surrogate`"), order="C")
         if Y.shape[1] != self.m:
             if self.m is not None:
                 raise ProblemError(
@@ -257,6 +260,12 @@ class Problem:
                 )
             self.m = Y.shape[1]
         return Y
+
+    def forget(self) -> None:
+        """Tell the surrogate that no gradient of its last traced points follows any more."""
+        forget = getattr(self.surrogate, "forget", None)
+        if callable(forget):
+            forget()
 
     def outer(self, X: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (f (k,), C (k, p)) in the user's sense from points X (k, n) and outputs Y (k, m).

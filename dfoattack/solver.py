@@ -127,7 +127,10 @@ class Solver:
         setup = self.setup
         if block_size is not None:
             setup = replace(setup, options=replace(setup.options, block_size=block_size))
-        self.state, trials = ask(setup, self.schedule, self.state, self._view, self._rng)
+        try:
+            self.state, trials = ask(setup, self.schedule, self.state, self._view, self._rng)
+        finally:
+            self.problem.forget()  # a run that is saved and loaded between two calls must see the same
         return self._full(trials)
 
     @property

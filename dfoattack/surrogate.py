@@ -21,10 +21,12 @@ __all__ = ["CallableSurrogate", "Identity", "Surrogate", "as_surrogate", "finger
 class Surrogate(Protocol):
     """Phi: R^n -> R^m, batched, float64 at the border, deterministic; whatever it changes while it works it restores.
 
-    Besides `predict` two methods are used where they exist:
+    Besides `predict` these methods are used where they exist:
 
     - ``vjp(X (k, n), V (k, m)) -> (k, n)``: rows J(x_i)^T v_i, J the Jacobian of Phi. Without it Phi counts as a black
       box.
+    - ``trace(X)`` and ``forget()``: `predict` for points whose vjp is likely to follow, which may keep what that needs until
+      `forget`; `dfoattack.native` tells of `walk`.
     - ``fingerprint() -> str``: equal iff Phi computes the same numbers; compared when a run is resumed.
     """
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dfoattack._fingerprint import fingerprint_of
-from dfoattack._typing import FloatArray
+from dfoattack._typing import FloatArray, IntArray
 from dfoattack.errors import ProblemError
 from dfoattack.native import Functions, Tally, WalkRecord, WalkRequest
 from dfoattack.outer import TensorPlace
@@ -25,6 +25,10 @@ from dfoattack.torch_backend.walk import walk
 __all__ = ["TorchSurrogate", "refuse_training"]
 
 _LINALG_ERROR: type[Exception] = vars(torch.linalg)["LinAlgError"]  # torch's annotations do not know the name
+
+
+TRACE_SHARE = 0.67  # of a trace that must be asked for: a backward pass of all of it costs two thirds of both passes
+_Trace = tuple[FloatArray, torch.Tensor, torch.Tensor]  # X, leaf, Y
 
 
 class TorchSurrogate:
@@ -93,6 +97,7 @@ class TorchSurrogate:
         self.straight_through = bool(straight_through)
         self.batch_size = batch_size
         self._max_rows: int | None = None  # rows that fit into memory, once a block did not
+        self._traced: _Trace | None = None  # the last `trace`
         self._max_walks: int | None = None  # the same for rows of a walk, which keeps its graph
         if batch_size is None and self.device.type != "mps":  # which has no float64
             self.walk = self._walk
@@ -108,8 +113,49 @@ class TorchSurrogate:
         return self._in_blocks(self._predict, np.asarray(X, dtype=np.float64))
 
     def vjp(self, X: FloatArray, V: FloatArray) -> FloatArray:
-        """Return rows J(x_i)^T v_i: X (k, n), V (k, m) -> (k, n). One forward and one backward pass of the block."""
-        return self._in_blocks(self._vjp, np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64))
+        """Return rows J(x_i)^T v_i: X (k, n), V (k, m) -> (k, n). One forward and one backward pass of the block.
+
+        Rows of the last `trace` are spared the forward pass if most of it is asked for.
+        """
+        X, V = np.asarray(X, dtype=np.float64), np.asarray(V, dtype=np.float64)
+        places = self._places_in_trace(X)
+        known = places >= 0
+        if self._traced is None or not known.any():
+            return self._in_blocks(self._vjp, X, V)
+        out = np.empty(X.shape)
+        try:
+            out[known] = self._vjp_of_trace(self._traced, places[known], V[known])
+        except torch.OutOfMemoryError:
+            self.forget()
+            return self._in_blocks(self._vjp, X, V)
+        if not known.all():
+            out[~known] = self._in_blocks(self._vjp, X[~known], V[~known])
+        return out
+
+    def trace(self, X: FloatArray) -> FloatArray:
+        """Return Phi(X) as `predict` does, and keep the graph until `forget` or the next trace: gradients there are likely to follow."""
+        self.forget()
+        X = np.array(X, dtype=np.float64)
+        if (
+            not X.shape[0]
+            or self.batch_size is not None
+            or (self._max_rows is not None and X.shape[0] > self._max_rows)
+        ):
+            return self.predict(X)
+        try:
+            with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32), torch.enable_grad():
+                leaf = to_tensor(X, self.device, self.dtype).requires_grad_(True)
+                Y = self._output(leaf.clone())
+        except torch.OutOfMemoryError:
+            self._free()
+            return self.predict(X)
+        if Y.requires_grad:
+            self._traced = (X, leaf, Y)
+        return to_array(Y)
+
+    def forget(self) -> None:
+        """Drop the graph of the last `trace`."""
+        self._traced = None
 
     def in_other_precision(self) -> TorchSurrogate:
         """Return the same module in float32, or in float64 where it is not: how much of an answer is rounding."""
@@ -122,6 +168,9 @@ class TorchSurrogate:
             module_fingerprint(self.module) if isinstance(self.module, torch.nn.Module) else fingerprint_of(self.module)
         )
         return f"{body}-{self.tensor_place.native}-{self.device.type}{'-tf32' if self.allow_tf32 else ''}{'-through' if self.straight_through else ''}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_traced": None}  # graphs cannot be copied
 
     def __repr__(self) -> str:
         name = (
@@ -188,6 +237,29 @@ class TorchSurrogate:
             # only the input is differentiated: nothing is accumulated in the parameters
             (back,) = torch.autograd.grad(Y, leaf, grad_outputs=to_tensor(V, Y.device, Y.dtype), allow_unused=True)
             return np.zeros(X.shape) if back is None else to_array(back)
+
+    def _places_in_trace(self, X: FloatArray) -> IntArray:
+        """Place of each row of X in the last trace, -1 where it is not there; all -1 if so few are that both passes of them cost less."""
+        if self._traced is None:
+            return np.full(X.shape[0], -1)
+        traced = self._traced[0]
+        places = {row.tobytes(): i for i, row in enumerate(traced)}
+        # each place once: two products of one point need two backward passes
+        found = np.array([places.pop(row.tobytes(), -1) for row in np.ascontiguousarray(X)], dtype=np.int64)
+        return found if np.count_nonzero(found >= 0) >= TRACE_SHARE * traced.shape[0] else np.full(X.shape[0], -1)
+
+    def _vjp_of_trace(self, trace: _Trace, rows: IntArray, V: FloatArray) -> FloatArray:
+        """One backward pass of the whole trace, of which `rows` are wanted."""
+        X, leaf, Y = trace
+        if V.shape != (rows.size, Y.shape[1]):
+            raise ProblemError(f"`V` must have shape (k, m) = {(rows.size, Y.shape[1])}, got {V.shape}.")
+        weights = np.zeros(tuple(Y.shape))
+        weights[rows] = V
+        with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32):
+            (back,) = torch.autograd.grad(
+                Y, leaf, to_tensor(weights, Y.device, Y.dtype), retain_graph=True, allow_unused=True
+            )
+        return np.zeros((rows.size, X.shape[1])) if back is None else to_array(back)[rows]
 
     def _output(self, tensor: torch.Tensor) -> torch.Tensor:
         with StraightThrough() if self.straight_through and torch.is_grad_enabled() else nullcontext():

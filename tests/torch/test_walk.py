@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -272,3 +275,91 @@ class TestRuns:
         plain = CallableSurrogate(lambda X: net(torch.tensor(X)).detach().numpy(), vjp=TorchSurrogate(net).vjp)
         assert not da.Problem(surrogate=plain, objective=lambda y: y[:, 0], space=[(-1, 1)] * N).may_walk
         assert da.Problem(surrogate=net, objective=lambda y: y[:, 0], space=[(-1, 1)] * N).may_walk
+
+
+class Counted(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.rows = network(), 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        return self.inner(x)
+
+
+class TestTrace:
+    """Gradients at points just passed spare the second forward pass."""
+
+    def test_the_products_are_the_same_and_the_pass_is_spared(self):
+        module = Counted()
+        phi = TorchSurrogate(module)
+        rng = np.random.default_rng(0)
+        X, V = rng.uniform(-1, 1, (8, N)), rng.standard_normal((8, M))
+        expected = phi.vjp(X, V)
+        assert np.array_equal(phi.trace(X), phi.predict(X))
+        before = module.rows
+        np.testing.assert_allclose(phi.vjp(X, V), expected, rtol=1e-12)
+        np.testing.assert_allclose(phi.vjp(X, V), expected, rtol=1e-12)
+        twice, W = np.vstack([X, X[:3]]), rng.standard_normal((11, M))
+        np.testing.assert_allclose(phi.vjp(twice, W)[8:], TorchSurrogate(network()).vjp(X[:3], W[8:]), rtol=1e-12)
+        before += 3
+        order = [5, 2, 7, 1, 0, 3]
+        np.testing.assert_allclose(phi.vjp(X[order], V[order]), expected[order], rtol=1e-12)
+        assert module.rows == before
+
+    def test_other_rows_or_few_of_them_are_passed_again(self):
+        module = Counted()
+        phi = TorchSurrogate(module)
+        X, V = np.random.default_rng(0).uniform(-1, 1, (8, N)), np.ones((8, M))
+        phi.trace(X)
+        for rows, passed in ((X[:2], 2), (X + 1e-9, 8), (np.vstack([X, X[:1] + 1.0]), 1)):
+            before = module.rows
+            phi.vjp(rows, np.ones((len(rows), M)))
+            assert module.rows == before + passed
+        phi.forget()
+        before = module.rows
+        phi.vjp(X, V)
+        assert module.rows == before + 8
+
+    def test_copies_know_nothing_of_it(self):
+        phi = TorchSurrogate(network())
+        X = np.zeros((2, N))
+        Y = phi.trace(X)
+        again = pickle.loads(pickle.dumps(copy.deepcopy(phi)))
+        assert np.array_equal(again.predict(X), Y)
+        assert np.array_equal(again.vjp(X, np.ones((2, M))), phi.vjp(X, np.ones((2, M))))
+
+    def test_wrong_weights_are_refused(self):
+        phi = TorchSurrogate(network())
+        phi.trace(np.zeros((2, N)))
+        with pytest.raises(da.ProblemError, match=r"`V` must have shape \(k, m\) = \(2, 3\), got \(2, 2\)"):
+            phi.vjp(np.zeros((2, N)), np.ones((2, 2)))
+
+    def test_a_trace_that_does_not_fit_is_a_prediction(self):
+        phi = TorchSurrogate(TestMemory.Small(4, 2))
+        X = np.random.default_rng(0).uniform(-1, 1, (11, N))
+        np.testing.assert_allclose(phi.trace(X), TorchSurrogate(network()).predict(X), rtol=1e-12)
+        np.testing.assert_allclose(phi.vjp(X, np.ones((11, M))), TorchSurrogate(network()).vjp(X, np.ones((11, M))))
+
+    def test_descents_send_each_row_once_and_count_as_ever(self):
+        module = Counted()
+        solver = da.Solver(problem(module, False), {"starts": 40}, budget=10**5)
+        solver.ask()
+        solver.tell(solver.evaluate())
+        solver.ask()
+        counters = solver.evaluator.counters
+        assert counters.ngev > 200
+        assert module.rows < counters.nphi + 0.5 * counters.ngev  # it was nphi + ngev
+
+    def test_saving_and_loading_descents_changes_nothing(self):
+        def fresh():
+            return da.Solver(problem(TorchSurrogate(network()), True), {"starts": 12}, budget=500, seed=3)
+
+        plain = drive(fresh())
+        solver = fresh()
+        while len(solver.ask()):
+            data = solver.to_bytes()
+            solver = fresh()
+            solver.restore(data)
+            solver.tell(solver.evaluate())
+        assert digest(plain) == digest(solver.result())
