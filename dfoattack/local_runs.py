@@ -13,7 +13,16 @@ from dfoattack.barrier import FULL, end_of_iteration, hardened
 from dfoattack.mesh import Mesh
 from dfoattack.noise import resolution
 from dfoattack.reasons import StopReason
-from dfoattack.state import AttackState, LocalRun, RngState, SearchStates, Setup, SolverState, empty_cover
+from dfoattack.state import (
+    AttackState,
+    LocalRun,
+    OperatorCredit,
+    RngState,
+    SearchStates,
+    Setup,
+    SolverState,
+    empty_cover,
+)
 from dfoattack.steps.neighbours import unfinished
 
 IDLE = 10.0  # times n + 1: evaluations without a new incumbent after which a local run comes to its end
@@ -141,7 +150,7 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         kind=restart.kind,
         explore=restart.kind == restarts.POPULATION,
         barrier=state.barrier.restarted(state.history.size, setup.options.h_max_init),
-        attack=AttackState(setup.options.attack_radius_init),
+        attack=_rested(setup, state.attack),
         cover=evolve(empty_cover(setup.n), window=state.cover.window),
         searches=SearchStates(cma=state.searches.cma),
         credit=credit.Credit(),
@@ -150,6 +159,12 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         move=None,
         moved=False,
     )
+
+
+def _rested(setup: Setup, attack: AttackState) -> AttackState:
+    """The attack state of the next local run: operators are awake again, but those that keep failing will sleep at once for as long as before."""
+    credits = tuple(OperatorCredit(fails=credit.fails) for credit in attack.credits)
+    return AttackState(setup.options.attack_radius_init, credits=credits)
 
 
 def lattice_or_frame(setup: Setup, state: SolverState) -> StopReason:

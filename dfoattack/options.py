@@ -15,7 +15,7 @@ from dfoattack.errors import OptionError
 from dfoattack.source_names import GRADIENT_SOURCES
 
 _HELP = "help"
-SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns")
+SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns", "multistart")
 
 
 def _option(default: Any, text: str) -> Any:
@@ -56,8 +56,8 @@ class Options:
     frame_size_min: float = _option(1e-9, "convergence: largest frame size / first frame size, in (0, 1)")
     speculative: bool = _option(True, "try further along a successful step")
     searches: tuple[str, ...] = _option(
-        ("model", "cma", "subspace"),
-        "searches among which the credit chooses: 'model', 'cma', 'nelder-mead', 'subspace', 'vns'; (): poll and covering alone",
+        ("model", "cma", "subspace", "multistart"),
+        "searches among which the credit chooses: 'model', 'cma', 'nelder-mead', 'subspace', 'vns', 'multistart'; (): poll and covering alone",
     )
     covering: bool = _option(True, "covering trials after failed polls, and the quota before a run may converge")
     covering_radius: float = _option(1.0, "radius of the covered ball, in units of the first frame size, > 0")
@@ -67,7 +67,8 @@ class Options:
         None, "covering trials without improvement before converging; None: min(1000, 10 % of budget)"
     )
     attacks: tuple[Any, ...] = _option(
-        ("sign", "sqp", "l2", "pgd", "flips"), "attack operators, by name or object; () switches the attack step off"
+        ("sign", "sqp", "l2", "tangent", "flips"),
+        "attack operators, by name or object; () switches the attack step off",
     )
     gradient_source: str = _option(
         "auto",
@@ -77,7 +78,7 @@ class Options:
     attack_radius_init: float = _option(1.0, "first attack radius, in units of the first frame size, > 0")
     attack_radius_min: float = _option(1e-6, "smallest attack radius, same units, in (0, attack_radius_init]")
     attack_skips_max: int = _option(5, "consecutive iterations an attack with a sufficient gain may end early, >= 0")
-    attack_sleep_max: int = _option(32, "longest pause of an operator that keeps failing, iterations, >= 1")
+    attack_sleep_max: int = _option(4096, "longest pause of an operator that keeps failing, iterations, >= 1")
     gradient_cost: float = _option(
         2.0, "budget charged for one vector-Jacobian product at one point, in evaluations, > 0"
     )

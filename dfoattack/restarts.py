@@ -15,12 +15,14 @@ import numpy as np
 
 from dfoattack import starts
 from dfoattack._typing import FloatArray
+from dfoattack.source_names import EXACT
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps import admissible
 from dfoattack.steps.cma import CMA
 
 FIRST, END, POPULATION, FAR, SHAKE = "first", "end", "population", "far", "shake"
 WEIGHTS = {END: 1.0, POPULATION: 2.0, FAR: 1.0, SHAKE: 1.0}
+BESIDE_DESCENTS = 0.5  # weight of the population search where exact gradients descend from everywhere
 LOOK_BACK = 3.0  # times n + 1: evaluations over which the progress of a run is measured
 YOUNG = 6.0  # times n + 1: evaluations every run may spend
 PATIENCE = 10.0  # times the recent progress: what a run may still be expected to gain
@@ -53,7 +55,8 @@ def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> 
     end = _next_end(state)
     usable = {END: end >= 0, POPULATION: population}
     kinds = [kind for kind in WEIGHTS if usable.get(kind, True)]
-    kind = min(kinds, key=lambda name: spent[name] / WEIGHTS[name])
+    weights = {**WEIGHTS, POPULATION: BESIDE_DESCENTS} if setup.gradient_source in EXACT else WEIGHTS
+    kind = min(kinds, key=lambda name: spent[name] / weights[name])
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
     if kind in (END, SHAKE):
         beside = _moved(setup, state, end, BESIDE, rng, scale) if kind == END else _shaken(setup, state, rng, scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dfoattack import replicates
@@ -16,6 +17,7 @@ from dfoattack.steps.covering import Covering
 from dfoattack.steps.fill import Fill
 from dfoattack.steps.lockstep import Lockstep
 from dfoattack.steps.model import ModelSearch
+from dfoattack.steps.multistart import Multistart
 from dfoattack.steps.neighbours import neighbour_steps
 from dfoattack.steps.nelder_mead import NelderMead
 from dfoattack.steps.poll import Poll, PollCompletion
@@ -42,7 +44,7 @@ class Schedule:
         """The steps of a run; those of discrete neighbours only where there are any."""
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
         discrete = neighbour_steps(geometry)
-        searches = Portfolio(searches_of(options))
+        searches = Portfolio(searches_of(options, operators))
         head: tuple[Step, ...] = (Attack(operators), Speculative())
         if options.starts is not None and operators:
             head = (Lockstep(), *head)
@@ -65,13 +67,14 @@ class Schedule:
         return 1 + sum(len(step.searches) for step in self.steps if isinstance(step, Portfolio))
 
 
-def searches_of(options: Options) -> tuple[Search, ...]:
-    """The searches that the options ask for, in the order in which ties are broken."""
+def searches_of(options: Options, operators: Sequence[AttackOperator] = ()) -> tuple[Search, ...]:
+    """The searches that the options ask for, in the order in which ties are broken; `operators` are those of the attack step."""
     known: dict[str, Search] = {
         "model": ModelSearch(),
         "cma": CMA(restarts=options.noise is None),  # what noise has ended, noise would end again
         "nelder-mead": NelderMead(),
         "subspace": Subspace(),
         "vns": VNS(),
+        "multistart": Multistart(operators),
     }
     return tuple(known[name] for name in options.searches)

@@ -109,7 +109,9 @@ class OperatorCredit:
     tried: int = 0
     fails: int = 0
     sleeps_until: int = 0  # iteration
-    failed_at: int = -1  # history row of the centre of its last failure
+    failed_at: int = (
+        -1
+    )  # history row of the centre of its last failure; of a polish, also of the incumbent that it has left
 
     @property
     def rate(self) -> float:
@@ -138,6 +140,7 @@ class AttackState:
     credits : tuple                 one `OperatorCredit` an operator
     others : OperatorCredit         what the steps that look for descent without gradients have earned
     row, gradient :                 the gradient of F at history row `row`, if an operator has left one
+    multipliers : float64 (p',)     Lagrange multipliers that an operator has left, of the columns that operators see
     """
 
     radius: float
@@ -147,6 +150,7 @@ class AttackState:
     others: OperatorCredit = NO_CREDIT
     row: int = -1
     gradient: FloatArray | None = None
+    multipliers: FloatArray | None = None
 
 
 @dataclass(frozen=True)

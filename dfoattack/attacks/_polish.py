@@ -16,7 +16,7 @@ from dfoattack.attacks._rows import Rows
 from dfoattack.attacks.qp import QpSolution, solve_qp
 
 _MARGIN, _MARGIN_MAX = 1e-11, 1e-5  # shift of the scaled constraints
-_REACH = 0.3  # bound on the first step, in units of the scaling
+_REACH = 1.0  # bound on the first step, in units of the scaling
 _GROW, _SHRINK = 3.0, 5.0  # the bound after a step: at least GROW times its length; SHRINK times it if it had to be cut
 _NEW_ROWS = 3  # constraints met for the first time that are bought together
 _ROUNDS = 3  # purchases for one subproblem

@@ -8,15 +8,14 @@ points never touch the mesh, and an operator that fails sleeps longer and longer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
-from dfoattack.attacks.base import AttackOperator, Target, View
-from dfoattack.attacks.extended import extended, softened
-from dfoattack.barrier import Columns, poll_centres
+from dfoattack.attacks.base import AttackOperator, View
+from dfoattack.barrier import poll_centres
 from dfoattack.cache import point_key
 from dfoattack.gradient_sources.base import Room
 from dfoattack.gradient_sources.choice import probing
@@ -24,6 +23,7 @@ from dfoattack.gradient_sources.poll_reuse import poll_jacobian
 from dfoattack.gradient_sources.view import SourceView
 from dfoattack.source_names import EXACT, POLL
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
+from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.trials import OK
 
@@ -36,19 +36,22 @@ WORTH = 0.2  # an attack whose gain an evaluation is below this share of what th
 
 @dataclass(frozen=True)
 class AttackMemo:
-    """Which operator proposed (index), at which radius, from which history row, and the gradient of F it found there."""
+    """Which operator proposed (index), at which radius, from which history row, the gradient of F there, the multipliers it ended with."""
 
     operator: int
     radius: float
     row: int
     gradient: FloatArray | None
+    multipliers: FloatArray | None = None
 
 
 class Attack(Step):
     """Run one attack operator from the primary poll centre.
 
     Operators compete: each new one is tried once, in the order given; then the one with the best discounted gain a cost among
-    those that are awake. The trial points are not rounded to the mesh (granular variables are rounded to their lattice).
+    those that are awake. Pauses double with every failure in a row, over restarts too, so that what a useless operator costs tends to
+    zero. A polish is not run again where it has failed or arrived. The trial points are not rounded to the mesh (granular variables
+    are rounded to their lattice).
     """
 
     name = "attack"
@@ -69,23 +72,21 @@ class Attack(Step):
         operator, scale = self.operators[chosen], state.mesh.scale
         longest = float(scale.max())
         radius = state.attack.radius
-        if operator.whole_box:
-            reach = (setup.upper - setup.lower) / scale
-            radii = np.array([max(1.0, float(reach.max())) * longest])
-        else:
-            radii = np.array(LADDER) * radius * longest
-        x = state.history.X[row]
-        columns = state.barrier.columns or Columns.none()
-        target = self._target(setup, state, row, operator.inner_points)
-        if setup.softened:
-            if not view.affords(0, 1):
-                return Proposal.nothing(setup.n)
-            target = softened(target, view)
-        target, view = extended(target, view, columns, setup.polyhedron)
+        radii = whole_box(setup, state) if operator.whole_box else np.array(LADDER) * radius * longest
+        history, x, here = state.history, state.history.X[row], slice(row, row + 1)
+        if setup.softened and not view.affords(0, 1):
+            return Proposal.nothing(setup.n)
+        target, view = target_of(
+            setup, state, history.X[here], history.f[here], history.C[here], operator.inner_points, view
+        )
+        known = state.attack.multipliers
+        if known is not None and known.shape == target.C.shape[1:]:
+            target = replace(target, multipliers=known[None])
         found = operator(target, radii, view, rng)
         X = setup.geometry.snapped(x + found.D)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
-        memo = AttackMemo(chosen, radius, row, gradient)
+        multipliers = None if found.multipliers is None else found.multipliers[0]
+        memo = AttackMemo(chosen, radius, row, gradient, multipliers)
         if estimated is None or not estimated.probes:
             return Proposal.around(X, x, False, memo=memo)
         # Probes are paid for: as evaluations they cost nothing more, and models and incumbents learn from them.
@@ -96,7 +97,7 @@ class Attack(Step):
         best, best_score = -1, -1.0
         for i, operator in enumerate(self.operators):
             credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
-            if credit.sleeps_until > state.iteration or (operator.whole_box and credit.failed_at == row):
+            if credit.sleeps_until > state.iteration or (operator.whole_box and done_at(state, credit, row)):
                 continue
             if operator.inner_points and not setup.continuous:
                 continue
@@ -109,32 +110,6 @@ class Attack(Step):
                 best, best_score = i, float(score)
         return best
 
-    @staticmethod
-    def _target(setup: Setup, state: SolverState, row: int, on_lattice: bool) -> Target:
-        """The centre as operators see it; in phase one extreme constraints are violated like any other.
-
-        With `on_lattice` granular variables are held where they are: user code is never asked between their values.
-        """
-        history, scale = state.history, state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-        columns = state.barrier.columns or Columns.none()
-        extreme = columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme)
-        x, held = history.X[row], on_lattice & (setup.granularity > 0.0)
-        # User code is never asked outside the box, so that only operators that do not ask look across the seam.
-        lower, upper = (setup.lower, setup.upper) if on_lattice else setup.geometry.around(x)
-        held = held | setup.geometry.categorical
-        return Target(
-            history.X[row : row + 1],
-            history.f[row : row + 1],
-            history.C[row : row + 1],
-            np.where(held, x, lower),
-            np.where(held, x, upper),
-            scale / scale.max(),
-            columns.tol,
-            columns.scale,
-            extreme,
-            granularity=setup.granularity,
-        )
-
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         memo: AttackMemo | None = outcome.memo
         if memo is None:
@@ -144,6 +119,9 @@ class Attack(Step):
         attack = state.attack
         credits = list(attack.credits) or [OperatorCredit()] * len(self.operators)
         credits[memo.operator] = self._credit(setup, state, credits[memo.operator], outcome, memo)
+        if self.operators[memo.operator].whole_box and outcome.improved:
+            # Where a polish has arrived it has nothing more to do.
+            credits[memo.operator] = evolve(credits[memo.operator], failed_at=outcome.row)
         radius = attack.radius
         operator = self.operators[memo.operator]
         if not (operator.whole_box or operator.lattice):
@@ -154,6 +132,8 @@ class Attack(Step):
         fresh = evolve(attack, radius=radius, skips=skips, skipped_cost=skipped_cost, credits=tuple(credits))
         if memo.gradient is not None:
             fresh = evolve(fresh, row=memo.row, gradient=memo.gradient)
+        if memo.multipliers is not None:
+            fresh = evolve(fresh, multipliers=memo.multipliers)
         return evolve(state, attack=fresh)
 
     @staticmethod

@@ -115,6 +115,7 @@ class Search(Step):
     local run clears it.
     """
 
+    elsewhere = False  # does not depend on the frame: may also work when the frame has converged
     hope = 0.05  # rate expected before it is known, in units of the mean rate; the poll's is 0.15
 
     @abstractmethod

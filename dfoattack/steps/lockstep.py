@@ -16,12 +16,11 @@ import numpy as np
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks import by_name
-from dfoattack.attacks.base import Displacements, Target, View
-from dfoattack.attacks.extended import extended, softened
-from dfoattack.barrier import Columns
+from dfoattack.attacks.base import Displacements, View
 from dfoattack.cache import History
 from dfoattack.source_names import EXACT
 from dfoattack.state import LockstepState, Setup, SolverState
+from dfoattack.steps._target import target_of
 from dfoattack.steps.base import Outcome, Proposal, Step
 
 SHARE = 0.5  # of the budget that is left after the start points were evaluated
@@ -220,25 +219,9 @@ def _descended(
 ) -> Displacements:
     """One call of the operator from the starts at `places` of `now.rows`, which agree in the variables that are held."""
     history, rows = state.history, now.rows[places]
-    columns = state.barrier.columns or Columns.none()
-    scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
-    X, held = history.X[rows], _held(setup)
-    target = Target(
-        X,
-        history.f[rows],
-        history.C[rows],
-        np.where(held, X[0], setup.lower),
-        np.where(held, X[0], setup.upper),
-        scale / scale.max(),
-        columns.tol,
-        columns.scale,
-        columns.extreme if state.barrier.phase == 2 else np.zeros_like(columns.extreme),
-    )
-    if setup.softened:
-        if not view.affords(0, X.shape[0]):
-            return Displacements.none(setup.n)
-        target = softened(target, view)
-    target, view = extended(target, view, columns, setup.polyhedron)
+    if setup.softened and not view.affords(0, int(rows.size)):
+        return Displacements.none(setup.n)
+    target, view = target_of(setup, state, history.X[rows], history.f[rows], history.C[rows], True, view)
     if now.multipliers is not None:
         target = replace(target, multipliers=now.multipliers[places])
     operator = by_name("al" if target.tol.size else "lbfgsb", {"iterations": iterations})

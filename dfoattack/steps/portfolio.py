@@ -43,9 +43,9 @@ class Portfolio(Step):
         self.hopes = (credit.POLL_HOPE, *(search.hope for search in searches))
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
-        if state.floored and not state.explore:
-            return Proposal.nothing(setup.n)  # converged: the quota of covering trials, then the next local run
-        ready = [True, *(search.ready(setup, state) for search in self.searches)]
+        # Converged: what is left are the quota of covering trials, searches elsewhere, then the next local run.
+        over = state.floored and not state.explore
+        ready = [True, *((search.elsewhere or not over) and search.ready(setup, state) for search in self.searches)]
         if state.explore and self.population > 0:
             arm = self.population
         elif state.turn > 0 and ready[state.turn] and not credit.starves(state.credit, self.floors):
