@@ -35,7 +35,7 @@ def mixed() -> da.Result:
 
 def network() -> da.Result:
     """Exact gradients through a small network, two constraints, the default operators."""
-    return da.solve(network_problem(), budget=2 * POINTS, seed=11, options={"poll": "2n"})
+    return da.solve(network_problem(), budget=4 * POINTS, seed=11, options={"poll": "2n"})
 
 
 CASES = {"mixed": mixed, "network": network}

@@ -267,7 +267,7 @@ def test_failing_operators_sleep_longer_and_longer() -> None:
     for _ in range(9):
         state = attack.update(setup, state, outcome(1.0, 0.0, row=-1))
         pauses.append(state.attack.credits[0].sleeps_until - state.iteration - 1)
-    assert pauses == [2, 4, 8, 16, 32, 32, 32, 32, 32]
+    assert pauses == [2, 4, 8, 16, 32, 64, 128, 256, 512]
     assert attack._choose(setup, state, 0) == 1, "the other one is awake"
     state = attack.update(setup, state, outcome(1.0, 0.0, row=-1, operator=1))
     assert attack._choose(setup, state, 0) == -1, "nobody is"
