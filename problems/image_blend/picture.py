@@ -16,7 +16,14 @@ SHOWN = 6
 
 
 def draw(
-    result: Any, figure: Any, *, blend: Blend, pictures: FloatArray, names: list[str], aim: FloatArray, wanted: FloatArray
+    result: Any,
+    figure: Any,
+    *,
+    blend: Blend,
+    pictures: FloatArray,
+    names: list[str],
+    aim: FloatArray,
+    wanted: FloatArray,
 ) -> None:
     """Draw the mean of all pictures, the blend and the target in a row; weights and class probabilities below.
 

@@ -27,7 +27,9 @@ def values_over_work(setting: Setting, traces: dict[str, list[Trace]], best_know
         curves = np.array([_at(trace, grid) for trace in traces[method]])
         width, front = (2.4, 5) if method == OURS else (1.4, 3)
         shown = _shown(setting, _median(curves))
-        axes.plot(grid, shown, color=PALETTE[method], linewidth=width, zorder=front, label=method, drawstyle="steps-post")
+        axes.plot(
+            grid, shown, color=PALETTE[method], linewidth=width, zorder=front, label=method, drawstyle="steps-post"
+        )
         known = ~np.isnan(curves).any(0)
         low, high = (_shown(setting, g[:, known]) for g in (curves.min(0)[None], curves.max(0)[None]))
         axes.fill_between(grid[known], low[0], high[0], color=PALETTE[method], alpha=0.12, linewidth=0, step="post")
@@ -58,7 +60,9 @@ def values_over_iterations(setting: Setting, traces: dict[str, list[Trace]], pat
             colour = STEPS.get(name, "#882255")
             for part, fill in ((feasible, colour), (~feasible, "none")):
                 rows = (step == name) & part
-                axes.scatter(iteration[rows], value[rows], s=22, facecolors=fill, edgecolors=colour, linewidths=0.9, zorder=2)
+                axes.scatter(
+                    iteration[rows], value[rows], s=22, facecolors=fill, edgecolors=colour, linewidths=0.9, zorder=2
+                )
             axes.scatter([], [], s=24, color=colour, label=name)
         axes.set_xscale("log")
         if setting.logarithmic:

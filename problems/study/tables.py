@@ -24,7 +24,9 @@ def work_to(trace: Trace, value: float) -> float:
     return float(trace.spent[reached[0]]) if len(reached) else np.inf
 
 
-def document(setting: Setting, traces: dict[str, list[Trace]], best_known: float | None, probes: Sequence[Probe]) -> str:
+def document(
+    setting: Setting, traces: dict[str, list[Trace]], best_known: float | None, probes: Sequence[Probe]
+) -> str:
     """The whole page."""
     quality = float(np.median(finals(traces["hybrid"])))
     known = "" if best_known is None else f" Best known value: {_number(best_known)}."
@@ -56,7 +58,10 @@ def document(setting: Setting, traces: dict[str, list[Trace]], best_known: float
         "",
         "## Attack success",
         "",
-        *(f"- {probe.title}: {probe.success.mean():.0%} of the sign steps improve, {_by_radius(probe)}." for probe in probes),
+        *(
+            f"- {probe.title}: {probe.success.mean():.0%} of the sign steps improve, {_by_radius(probe)}."
+            for probe in probes
+        ),
         "",
     ]
     return "\n".join(lines)
@@ -82,20 +87,27 @@ def _methods(traces: dict[str, list[Trace]], quality: float) -> list[str]:
 def _goal(traces: dict[str, list[Trace]], quality: float) -> list[str]:
     """dfoattack's work to the hybrid's final quality as a share of the hybrid's, in two ways of counting the latter."""
     if not np.isfinite(quality):
-        return ["The published hybrid ends without a feasible point in the median run, so there is no quality to reach."]
+        return [
+            "The published hybrid ends without a feasible point in the median run, so there is no quality to reach."
+        ]
     ours = float(np.median([work_to(trace, quality) for trace in traces[OURS]]))
     whole = float(np.median([trace.spent[-1] for trace in traces["hybrid"]]))
     reached = float(np.median([work_to(t, v) for t, v in zip(traces["hybrid"], finals(traces["hybrid"]), strict=True)]))
     feasible = all(np.isfinite(finals(traces[OURS])))
     lines = []
-    for what, work in (("of its whole run", whole), ("of what it had spent when it first had its own final value", reached)):
+    for what, work in (
+        ("of its whole run", whole),
+        ("of what it had spent when it first had its own final value", reached),
+    ):
         share = ours / work
         verdict = "at most a quarter" if share <= QUARTER else "MORE than a quarter"
         lines.append(
             f"- dfoattack reaches the hybrid's median final value with {ours:.0f} counted evaluations, {share:.3f} {what} "
             f"({work:.0f}): {verdict}."
         )
-    lines.append(f"- dfoattack ends feasible (violation at most 1e-9) {'every time' if feasible else 'NOT every time'}.")
+    lines.append(
+        f"- dfoattack ends feasible (violation at most 1e-9) {'every time' if feasible else 'NOT every time'}."
+    )
     return lines
 
 

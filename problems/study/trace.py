@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -100,11 +101,21 @@ def of_solver(problem: Problem, budget: float, seed: int) -> Trace:
     log = result.records
     marks.append((len(log), max(result.cost, marks[-1][1]), wall))
     spent, seconds = np.empty(len(log)), np.empty(len(log))
-    for (low, _, _), (high, cost, clock) in zip(marks[:-1], marks[1:], strict=True):
+    for (low, _, _), (high, cost, clock) in itertools.pairwise(marks):
         spent[low:high] = cost - np.arange(high - low, 0, -1) + 1.0
         seconds[low:high] = clock
     return _trace(
-        log.fun, log.maxcv, spent, seconds, list(log.step), log.iteration, log.x, result.nfev, result.ngev, wall, problem
+        log.fun,
+        log.maxcv,
+        spent,
+        seconds,
+        list(log.step),
+        log.iteration,
+        log.x,
+        result.nfev,
+        result.ngev,
+        wall,
+        problem,
     )
 
 
