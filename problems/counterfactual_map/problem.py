@@ -20,7 +20,7 @@ from .task import Task, make_task
 
 __all__ = ["make_path_problem", "make_problem"]
 
-Start = Literal["initial", "alternative"]
+Start = Literal["initial", "alternative", "both"]
 Route = Literal["cost", "value"]
 REACH = 4.0
 """Codes are standard normal, so that one component in 16 000 lies beyond this."""
@@ -46,8 +46,8 @@ def make_problem(
     pair : int >= 0                     number of the task: which initial map and which wanted route
     route : "cost" | "value"            the constraint on the wanted route
     eps : float >= 0                    of `cost`
-    start : "initial" | "alternative"   the initial map (infeasible, as published), or the map that the wanted route is from
-                                        (feasible for "value")
+    start : "initial" | "alternative" | "both"   the initial map (infeasible, as published), the map that the wanted route is
+                                        from (feasible for "value"), or one after the other
     weights : str, optional             an ``.npz`` file written by ``train.py``, instead of the shipped one
 
     Returns
@@ -74,7 +74,7 @@ def make_problem(
 
 
 def make_path_problem(
-    pair: int = 0, *, guide: bool = True, start: Start = "initial", weights: str | None = None
+    pair: int = 0, *, guide: bool = True, start: Start = "both", weights: str | None = None
 ) -> Problem:
     """Return the least change of a terrain map that makes a wanted route the cheapest one: a discontinuous constraint.
 
@@ -84,10 +84,12 @@ def make_path_problem(
     Parameters
     ----------
     pair : int >= 0                     number of the task: which initial map and which wanted route
-    guide : bool                        add `rivals`, which `path` <= 0 implies: the same feasible set, with a slope towards it.
-                                        One column for each tile of the wanted route between its ends: (wanted - cheapest
-                                        route that avoids the tile)/10 <= 0
-    start : "initial" | "alternative"   the initial map (infeasible), or the map that the wanted route is from (feasible)
+    guide : bool                        give attacks a stand-in for `path`, and add `rivals`, which asks for the same with a slope:
+                                        for each tile of the wanted route between its ends, (wanted + 0.01 - cheapest route
+                                        that avoids the tile)/10 <= 0. It excludes maps on which another route costs
+                                        less than 0.01 more
+    start : "initial" | "alternative" | "both"   the initial map (infeasible), the map that the wanted route is from (feasible),
+                                        or one after the other
     weights : str, optional             an ``.npz`` file written by ``train.py``, instead of the shipped one
 
     Returns
@@ -101,10 +103,11 @@ def make_path_problem(
     ValueError          arrays in `weights` of other names or shapes
     """
     net, task, digest = _prepared(pair, start, weights, 0.5)
-    slope = task.path_stand_in if guide else task.path_gradient
-    wanted = [Constraint(lambda y: task.path(y), name="path", grad=slope)]
     if guide:
-        wanted.append(Constraint(lambda y: task.rivals(y), name="rivals", grad=task.rivals_gradient))
+        path = Constraint(lambda y: task.path(y), name="path", soft=lambda y: task.rival(y), grad=task.rival_gradient)
+        wanted = [path, Constraint(lambda y: task.rivals(y), name="rivals", grad=task.rivals_gradient)]
+    else:
+        wanted = [Constraint(lambda y: task.path(y), name="path")]
     return _problem("counterfactual-map-path", net, task, wanted, start, f"path_{pair}", digest)
 
 
@@ -119,6 +122,7 @@ def _prepared(pair: int, start: str, weights: str | None, ratio: float) -> tuple
 def _problem(
     name: str, net: MapNet, task: Task, wanted: list[Constraint], start: str, case: str, digest: str
 ) -> Problem:
+    a, b = task.x_initial, task.x_alternative
     return Problem(
         name=name,
         sense="maximize",
@@ -127,7 +131,7 @@ def _problem(
         objective_grad=lambda y: task.f_gradient(y),
         constraints=[Constraint(lambda y: task.annulus(y), name="annulus", grad=task.annulus_gradient), *wanted],
         space=Box(np.full(LATENT, -REACH), np.full(LATENT, REACH), names=[f"z{i + 1}" for i in range(LATENT)]),
-        x0=task.x_initial if start == "initial" else task.x_alternative,
+        x0=np.array({"initial": [a], "alternative": [b], "both": [a, b]}[start]),
         known=look_up(case, digest),
         picture=partial(draw, net=net, task=task),
         backend="numpy",

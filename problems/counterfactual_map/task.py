@@ -98,20 +98,6 @@ class Task:
         _, on = cheapest(Y[:, LATENT:])
         return np.asarray((on != self.wanted).sum(1), dtype=np.float64)
 
-    def path_stand_in(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
-        """In place of the gradient of `path`, which is zero: a slope by which it vanishes where the worst rival's does."""
-        costs = Y[:, LATENT:]
-        value, on = avoiding(costs, self.between)
-        rows, worst = np.arange(len(Y)), value.argmin(1)
-        behind = costs @ self.wanted - value[rows, worst] + LEAD
-        _, cheapest_on = cheapest(costs)
-        rate = np.where(behind > 0.0, (cheapest_on != self.wanted).sum(1) / np.maximum(behind, LEAD), 0.0)
-        return None, _on_costs(Y, W * rate[:, None] * (self.wanted.astype(np.float64) - on[rows, worst]))
-
-    def path_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, None]:
-        """Zero wherever there is one: the function is piecewise constant."""
-        return None, None
-
     @property
     def between(self) -> IntArray:
         """Tiles of the wanted route without its two ends, (q,)."""
@@ -133,9 +119,21 @@ class Task:
         change = self.wanted.astype(np.float64) - on
         return None, _on_costs(Y, np.einsum("kq,kqt->kt", W[:, used], change) / COST_UNIT)
 
+    def rival(self, Y: FloatArray) -> FloatArray:
+        """The largest column of `rivals`, (k,): a continuous stand-in for `path`, not positive only where `path` is 0."""
+        return np.asarray(self.rivals(Y).max(1))
+
+    def rival_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
+        """See `dfoattack.Constraint`."""
+        value, on = avoiding(Y[:, LATENT:], self.between)
+        nearest = on[np.arange(len(Y)), value.argmin(1)]
+        return None, _on_costs(Y, W * (self.wanted.astype(np.float64) - nearest) / COST_UNIT)
+
 
 def make_task(net: MapNet, codes: FloatArray, pair: int, ratio: float = 0.5) -> Task:
     """The task number `pair`: two random codes whose cheapest routes share less than 40 % of the second one's tiles.
+
+    The second one's route leads by `LEAD` at least, so that the alternative map is feasible where `rivals` are asked for.
 
     Raises
     ------
@@ -146,8 +144,10 @@ def make_task(net: MapNet, codes: FloatArray, pair: int, ratio: float = 0.5) -> 
         X = codes[rng.choice(len(codes), 2, replace=False)]
         costs = map_costs(net, X)
         _, on = cheapest(costs)
-        if (on[0] & on[1]).sum() < OVERLAP * on[1].sum():
-            return Task(X[0].copy(), X[1].copy(), costs[0], on[0], on[1], ratio)
+        task = Task(X[0].copy(), X[1].copy(), costs[0], on[0], on[1], ratio)
+        apart = (on[0] & on[1]).sum() < OVERLAP * on[1].sum()
+        if apart and task.rival(np.hstack([X, costs])[1:])[0] <= 0.0:
+            return task
     raise ValueError(f"No two of {len(codes)} codes have routes that overlap by less than {OVERLAP:.0%}.")
 
 
