@@ -289,11 +289,11 @@ def _booked(counter: Counter) -> Problem:
             counter.spent += 1.0
             paid[key] = counter.spent
 
-    def forward(X: FloatArray) -> FloatArray:
+    def forward(X: FloatArray, traced: bool = False) -> FloatArray:
         if not identity:
             pay(X)
         with counter._user_code():
-            return kind.forward(booked, X)
+            return kind.forward(booked, X, traced)
 
     def outer(X: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
         if identity:
