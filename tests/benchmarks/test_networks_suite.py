@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import dfoattack as da
 from benchmarks import baselines, scores, suites
+from benchmarks.__main__ import main
+from benchmarks.arena.store import Store
 from benchmarks.suites.networks import FAMILIES, SUITES
 
 torch = pytest.importorskip("torch")
@@ -149,6 +154,25 @@ def test_multipoint_is_the_airfoil_network_at_each_angle() -> None:
         make(lifts=[])
     with pytest.raises(da.ProblemError, match="`size` must be one of"):
         make(size="huge")
+
+
+@pytest.mark.slow
+def test_the_quick_run_has_every_installed_solver_end_well(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert main(["run", "--quick", "--out", str(tmp_path)]) == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Three minutes even on one core; CPU seconds, since a busy machine is no fault of ours.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 180.0
+    with Store(tmp_path) as store:
+        runs = list(store.runs())
+    assert {r.cell.solver for r in runs} == set(baselines.installed())
+    assert len(runs) == 2 * len(baselines.installed())
+    for r in runs:
+        assert r.status == "ok", (r.cell, r.notes)
+        assert 1.0 <= (r.spent or 0.0) <= 60.0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert all(name in page for name in baselines.installed())
 
 
 @pytest.mark.parametrize("name", ["slsqp", "ipopt", "cobyqa", "cobyla", "cma-es", "nomad", "lbfgsb", "adam", "de"])

@@ -17,6 +17,7 @@ from benchmarks.arena.report import read_references
 from tests.benchmarks.test_profiles import made, stored
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 # One black pixel.
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
@@ -165,16 +166,50 @@ SORTED = "c a b d|d a c b|c a d b|a b c d"
 ROWS = (("c", "10"), ("a", "9.5"), ("b", "-"), ("d", "-1e-3"))
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+def opened(path: Path, profile: Path) -> tuple[str, list[str]]:
+    """The document after its scripts have run, and what the browser's console said."""
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    words = [str(BROWSER), *quiet.split(), "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}"]
+    words += ["--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    shown = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
+    return shown.stdout, [line for line in shown.stderr.splitlines() if "CONSOLE" in line]
+
+
+@needs_browser
 def test_a_browser_shows_and_sorts_the_page(tmp_path: Path) -> None:
     blocks = [Table(("name", "value"), ROWS), Picture("p", PIXEL, "a pixel")]
     (tmp_path / "page.html").write_text(page(blocks, "t", SORTING))
-    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom"]
-    shown = subprocess.run(
-        [*command, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert "images true|errors 0" in shown.stdout
-    assert SORTED in shown.stdout
+    document, console = opened(tmp_path / "page.html", tmp_path / "profile")
+    assert "images true|errors 0" in document
+    assert SORTED in document
+    assert console == []
+
+
+@needs_browser
+def test_what_is_wrong_with_a_page_is_noticed(tmp_path: Path) -> None:
+    broken = [Table(("name", "value"), ROWS), Picture("p", PIXEL[:20], "no picture")]
+    script = SORTING + "console.error('said on the console'); setTimeout(() => { throw new Error('thrown'); });"
+    (tmp_path / "page.html").write_text(page(broken, "t", script))
+    document, console = opened(tmp_path / "page.html", tmp_path / "profile")
+    assert "images false" in document
+    assert "said on the console" in " ".join(console)
+    assert "thrown" in " ".join(console)
+
+
+@needs_browser
+def test_a_browser_shows_a_whole_report_and_sorts_its_table(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "report.html").read_text()
+    # A copy: the report itself with a script at its end that clicks and writes down what it sees.
+    (tmp_path / "report.html").write_text(text.replace("</body>", f"<script>{SORTING}</script></body>"))
+    document, console = opened(tmp_path / "report.html", tmp_path / "profile")
+    verdict = re.search(r'<pre id="verdict">([^<]*)</pre>', document)
+    assert verdict is not None
+    before, *_, by_name, images, errors = verdict[1].split("|")
+    assert by_name.split() == sorted(before.split()) == ["dfoattack", "nomad", "random"]
+    assert (images, errors) == ("images true", "errors 0")
+    assert console == []
+    assert document.count("<img") == text.count("<img") == len(list(folder.glob("*.png"))) > 5
+    assert 'aria-sort="ascending"' in document
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
