@@ -9,6 +9,7 @@ the evaluator is asked for the same point later, so that no operator pays twice 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import compress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack.blocks import refuse
-from dfoattack.cache import point_key
+from dfoattack.cache import point_key, point_keys
 from dfoattack.errors import BudgetSpent
 from dfoattack.native import Functions, Tally, WalkFound, WalkRecord, WalkRequest
 from dfoattack.user_call import LateError, within
@@ -74,17 +75,20 @@ class GradientView:
         Z = np.ascontiguousarray(Z, dtype=np.float64)
         if self._door.identity:
             return self._space.expand(Z)
-        keys = [point_key(z) for z in Z]
+        keys = point_keys(Z)
         rows = {key: self._store.get(key) for key in keys}
         lacking = self._lacking(keys, rows)
         if lacking:
             self._require(len(lacking), 0)
             part = Z[lacking]
             (found,) = self._door.through_journal("outputs", part, lambda: (self._passes(part, self._forward),))
-            for row, i in zip(found, lacking, strict=True):
+            finite = np.isfinite(found).all(axis=1).tolist()
+            for row, i, good in zip(found, lacking, finite, strict=True):
                 rows[keys[i]] = row
-                if np.isfinite(row).all():
+                if good:
                     self._store.put(keys[i], row, pending=True)
+            if len(lacking) == len(keys) and found.shape[1] == self._problem.m:
+                return found.copy()  # nothing to put together
         return _stacked([rows[key] for key in keys], self._problem.m or 1)
 
     def values(self, Z: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -172,7 +176,8 @@ class GradientView:
         """All steps of an attack where the network lives; None where that is not possible, and the operator has to make them.
 
         Counts what the steps would have cost through this view: a pass a distinct point not seen before, a product a distinct point
-        and goal. Taken only where the budget covers the dearest course. After a declared failure no row has found anything.
+        and goal. Only the outputs of the best points are kept, which are the ones proposed. Taken only where the budget covers the
+        dearest course. After a declared failure no row has found anything.
         """
         problem, k = self._problem, request.X.shape[0]
         if not problem.may_walk or self._door.timeout is not None:
@@ -188,9 +193,9 @@ class GradientView:
         asked = np.concatenate([request.X, request.D, *(side[:, None] for side in sides)], axis=1)
         answer = self._door.through_journal("walk", asked, lambda: self._walked(request, functions))
         points, outputs, found, gradient = answer
-        for point, row in zip(points, outputs, strict=True):
-            if np.isfinite(row).all():
-                self._store.put(point_key(point), row, pending=True)
+        for key, row in zip(point_keys(points), outputs, strict=True):
+            if self._store.get(key) is None:
+                self._store.put(key, row, pending=True)
         return WalkFound(found[:, :-2], found[:, -2], found[:, -1], gradient)
 
     def _products(self, kind: str, Z: FloatArray, wf: FloatArray, W: FloatArray | None) -> FloatArray:
@@ -222,7 +227,7 @@ class GradientView:
         return gradient
 
     def _walked(self, request: WalkRequest, functions: Functions) -> tuple[FloatArray, ...]:
-        """(points, outputs) not known before, (best, h, F) and gradients of the rows; no points and zeros after a declared failure."""
+        """Best points and outputs there, (best, h, F) and gradients of the rows; no points and zeros after a declared failure."""
         k, n = request.X.shape
         tally, ledger = Tally(), self._ledger
         surrogate: Any = self._problem.surrogate
@@ -237,15 +242,18 @@ class GradientView:
         if record is None:
             nothing = np.column_stack([np.zeros((k, n)), np.full((k, 2), np.inf)])
             return np.empty((0, n)), np.empty((0, self._problem.m or 1)), nothing, np.zeros((k, n))
-        Z, Y = record.Z.reshape(-1, n), record.Y.reshape(-1, record.Y.shape[2])
-        keys = [point_key(z) for z in Z]
-        new = self._lacking(keys, {key: self._store.get(key) for key in keys})
-        ledger.nphi += len(new)
-        ledger.passes += len(new)
+        keys = point_keys(record.Z.reshape(-1, n))
+        new = sum(self._store.get(key) is None for key in dict.fromkeys(keys))
+        ledger.nphi += new
+        ledger.passes += new
         for step, (of_f, of_h) in enumerate(zip(record.of_f, record.of_h, strict=True)):
             for wanted in (of_f, of_h):
-                ledger.ngev += len({keys[step * k + row] for row in np.flatnonzero(wanted).tolist()})
-        return Z[new], Y[new], np.column_stack([record.best, record.best_h, record.best_f]), record.gradient
+                if wanted.any():
+                    ledger.ngev += len(set(compress(keys[step * k : (step + 1) * k], wanted.tolist())))
+        points = np.clip(request.X + record.best, request.lower, request.upper)
+        keep = np.flatnonzero(np.isfinite(record.best_f))
+        found = np.column_stack([record.best, record.best_h, record.best_f])
+        return points[keep], record.Y[keep], found, record.gradient
 
     def _reduced(self, G: FloatArray) -> FloatArray:
         """Free columns (k, n), rows that are not finite set to zero."""

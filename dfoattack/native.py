@@ -57,7 +57,7 @@ class WalkRecord:
     Attributes
     ----------
     Z : float64 (1 + steps, k, n)       points visited, the beginning first
-    Y : float64 (1 + steps, k, m)       outputs there
+    Y : float64 (k, m)                  outputs at the best points
     of_f, of_h : bool (steps, k)        whether a gradient of F, of the violation, was needed at Z[s]
     best : float64 (k, n)               displacement of the best point, the beginning left out
     best_h, best_f : float64 (k,)       its violation and objective; +inf where nothing had a value
@@ -78,7 +78,7 @@ class WalkRecord:
         """The record of all rows from those of some."""
         if len(parts) == 1:
             return parts[0]
-        along = {"Z": 1, "Y": 1, "of_f": 1, "of_h": 1, "best": 0, "best_h": 0, "best_f": 0, "gradient": 0}
+        along = {"Z": 1, "Y": 0, "of_f": 1, "of_h": 1, "best": 0, "best_h": 0, "best_f": 0, "gradient": 0}
         return cls(
             **{name: np.concatenate([getattr(p, name) for p in parts], axis=axis) for name, axis in along.items()}
         )

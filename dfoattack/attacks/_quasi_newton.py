@@ -145,43 +145,42 @@ class Descent:
         """Take, lengthen or shorten each trial; which rows have a point to go to (put into the held place), which have failed."""
         noise = 1e-14 * np.abs(self.phi[rows])
         enough = np.isfinite(phi) & (slope < 0.0) & (phi <= self.phi[rows] + _ARMIJO * slope + noise)
-        taken, ended = np.zeros(rows.size, dtype=np.bool_), np.zeros(rows.size, dtype=np.bool_)
         held_D, held_F, held_C, held_phi = self._held_at
-        for k, row in enumerate(rows):
-            if self._held[row] and not (enough[k] and phi[k] < held_phi[row]):
-                taken[k] = True  # longer was not better
-                continue
-            if not enough[k]:
-                self._shorten(int(row), float(phi[k]), float(slope[k]))
-                ended[k] = self._cuts[row] > _CUTS
-                continue
-            held_D[row], held_F[row], held_C[row], held_phi[row] = D[k], F[k], C[k], phi[k]
-            taken[k] = not self._lengthen(int(row), float(phi[k]), float(slope[k]))
-            self._held[row] = not taken[k]
+        taken = self._held[rows] & ~(enough & (phi < held_phi[rows]))  # longer was not better
+        short, good = ~taken & ~enough, ~taken & enough
+        self._shorten(rows[short], phi[short], slope[short])
+        ended: BoolArray = short & (self._cuts[rows] > _CUTS)
+        at = rows[good]
+        held_D[at], held_F[at], held_C[at], held_phi[at] = D[good], F[good], C[good], phi[good]
+        self._held[at] = self._lengthen(at, phi[good], slope[good])
+        taken[good] = ~self._held[at]
         return taken, ended
 
-    def _lengthen(self, row: int, phi: float, slope: float) -> bool:
-        """Whether to try further along a path that is still linear."""
-        ratio = (phi - self.phi[row]) / slope
-        inside = self._top(row) > 1.5 * self._t[row]
-        if ratio < _LINEAR or self._cuts[row] or self._grown[row] >= _EXPANSIONS or not inside:
-            return False
-        self._grown[row] += 1
-        self._t[row] = min(self._t[row] * min(5.0, 0.5 / max(1.0 - ratio, 1e-3)), self._top(row))
-        return True
+    def _lengthen(self, rows: IntArray, phi: FloatArray, slope: FloatArray) -> BoolArray:
+        """Try further along paths that are still linear; which of the rows do."""
+        ratio, top = (phi - self.phi[rows]) / slope, self._top(rows)
+        longer: BoolArray = (ratio >= _LINEAR) & (self._cuts[rows] == 0) & (self._grown[rows] < _EXPANSIONS)
+        longer &= top > 1.5 * self._t[rows]
+        at = rows[longer]
+        self._grown[at] += 1
+        factor = np.minimum(5.0, 0.5 / np.maximum(1.0 - ratio[longer], 1e-3))
+        self._t[at] = np.minimum(self._t[at] * factor, top[longer])
+        return longer
 
-    def _top(self, row: int) -> float:
-        """Length of the path after which nothing moves any more."""
-        path, D = self._path[row] * self.scale[row], self.D[row]
+    def _top(self, rows: IntArray) -> FloatArray:
+        """Lengths of the paths after which nothing moves any more."""
+        path = self._path[rows] * self.scale[rows]
         moving = path != 0.0
-        room = np.where(path > 0.0, self.b[row], self.a[row])[moving] - D[moving]
-        return float(np.max(room / path[moving], initial=0.0))
+        room = np.where(path > 0.0, self.b[rows], self.a[rows]) - self.D[rows]
+        top: FloatArray = np.max(np.where(moving, room / np.where(moving, path, 1.0), 0.0), axis=1, initial=0.0)
+        return top
 
-    def _shorten(self, row: int, phi: float, slope: float) -> None:
-        self._cuts[row] += 1
-        rise = phi - self.phi[row] - slope
-        share = -0.5 * slope / rise if np.isfinite(rise) and rise > 0.0 and slope < 0.0 else 0.25
-        self._t[row] *= min(max(share, 0.1), 0.5)
+    def _shorten(self, rows: IntArray, phi: FloatArray, slope: FloatArray) -> None:
+        self._cuts[rows] += 1
+        rise = phi - self.phi[rows] - slope
+        known = np.isfinite(rise) & (rise > 0.0) & (slope < 0.0)
+        share = np.where(known, -0.5 * slope / np.where(known, rise, 1.0), 0.25)
+        self._t[rows] *= np.clip(share, 0.1, 0.5)
 
     def _arrive(self, merit: Merit, rows: IntArray, stuck: IntArray) -> IntArray:
         """Move rows to their held points and give them their next direction: one product each. Returns those that go on.
@@ -248,9 +247,11 @@ class Descent:
         sy, ss, yy = np.sum(S * Y, axis=1), np.sum(S * S, axis=1), np.sum(Y * Y, axis=1)
         curved = np.isfinite(yy) & (sy > _CURVED * np.sqrt(ss) * np.sqrt(yy)) & (ss > 0.0)
         good = rows[curved]
-        self._S[:-1, good], self._Y[:-1, good] = self._S[1:, good], self._Y[1:, good]
-        self._S[-1, good], self._Y[-1, good] = S[curved], Y[curved]
         self._pairs[good] = np.minimum(self._pairs[good] + 1, len(self._S))
+        oldest = len(self._S) - int(np.max(self._pairs[good], initial=1))
+        for pairs, new in ((self._S, S), (self._Y, Y)):
+            pairs[oldest:-1, good] = pairs[oldest + 1 :, good]
+            pairs[-1, good] = new[curved]
 
     def _aim(self, rows: IntArray) -> BoolArray:
         """A new direction for the rows; False where the projected gradient is zero."""
@@ -277,8 +278,8 @@ class Descent:
 
     def _two_loop(self, rows: IntArray, Q: FloatArray, free: BoolArray, G: FloatArray) -> FloatArray:
         """Inverse Hessian times gradient on the free variables, gamma times gradient on the others, (k, n)."""
-        m, k = len(self._S), rows.size
-        S, Y = np.where(free, self._S[:, rows], 0.0), np.where(free, self._Y[:, rows], 0.0)
+        m, k = int(np.max(self._pairs[rows], initial=0)), rows.size  # older places hold nothing yet
+        S, Y = (np.where(free, pairs[len(pairs) - m :, rows], 0.0) for pairs in (self._S, self._Y))
         sy, yy = np.sum(S * Y, axis=2), np.sum(Y * Y, axis=2)
         age = np.arange(m)[:, None] >= m - self._pairs[rows]
         use = age & (sy > _CURVED * np.sqrt(yy) * np.sqrt(np.sum(S * S, axis=2))) & (yy > 0.0)

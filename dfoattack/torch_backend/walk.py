@@ -60,30 +60,29 @@ class _Walk:
         k, n = request.X.shape
         self.best = torch.zeros((k, n), dtype=torch.float64, device=device)
         self.best_h, self.best_f = (torch.full((k,), torch.inf, dtype=torch.float64, device=device) for _ in range(2))
-        self.gradient = torch.zeros_like(self.best)
+        self.gradient = self.outputs = torch.zeros_like(self.best)
 
     def run(self) -> WalkRecord:
-        points, outputs, of_f, of_h = [], [], [], []
+        points, of_f, of_h = [], [], []
         for k in range(self.count):
             Z = self._points()
             Y, F, C, g_f, g_h, wanted = self._beginning(Z) if k == 0 else self._look(Z)
             if k == 0:
-                self.gradient = g_f
+                self.gradient, self.outputs = g_f, torch.zeros_like(Y)
             else:
-                self._remember(F, C)
+                self._remember(Y, F, C)
             points.append(Z)
-            outputs.append(Y)
             of_f.append(wanted[0])
             of_h.append(wanted[1])
             self.D = torch.clamp(self.D + self._step(g_f, g_h, *wanted[1:]), self.lo, self.hi)
         Z = self._points()
         with torch.no_grad():
             Y, F, C = self._values(Z)
-        self._remember(F, C)
+        self._remember(Y, F, C)
         down = _down
         return WalkRecord(
             down(torch.stack([*points, Z])),
-            down(torch.stack([*outputs, Y])),
+            down(self.outputs),
             down(torch.stack(of_f)) != 0.0,
             down(torch.stack(of_h)) != 0.0,
             down(self.best),
@@ -172,7 +171,7 @@ class _Walk:
         both = torch.where(alone[:, None], steepest_linf(g_h, lo, hi), both)
         return torch.where(guarded[:, None], both, plain)
 
-    def _remember(self, F: Tensor, C: Tensor) -> None:
+    def _remember(self, Y: Tensor, F: Tensor, C: Tensor) -> None:
         over = torch.clamp((C - self.tol) / self.scale, min=0.0)
         h = (over * over).sum(dim=1)
         tiny = torch.full_like(h, np.finfo(np.float64).smallest_subnormal)
@@ -180,6 +179,7 @@ class _Walk:
         less = (h < self.best_h) | ((h == self.best_h) & (F < self.best_f))
         less &= torch.isfinite(F)
         self.best = torch.where(less[:, None], self.D, self.best)
+        self.outputs = torch.where(less[:, None], Y, self.outputs)
         self.best_h, self.best_f = torch.where(less, h, self.best_h), torch.where(less, F, self.best_f)
 
     def _up(self, array: FloatArray) -> Tensor:
