@@ -60,6 +60,10 @@ SOLVERS = {
     "optuna": ("optuna_tpe", "run"),
     "omads": ("omads", "run"),
     "random": ("random_search", "run"),
+    "study-line-search": ("study", "run_line_search"),
+    "study-cdsm": ("study", "run_cdsm"),
+    "study-attacks": ("study", "run_attacks"),
+    "study-hybrid": ("study", "run_hybrid"),
 }
 # name -> the package that must be importable, where it is not a dependency of dfoattack
 PACKAGES = {
@@ -81,7 +85,7 @@ EXTRAS = {"ipopt": "ipopt", "nevergrad": "bench-more", "optuna": "bench-more", "
 # Solvers that can take their process down with them: every run in a fresh one.
 ALONE = frozenset({"nomad", "nomad-nomodels", "ipopt", "omads"})
 # Solvers that refuse a problem without gradients.
-NEED_GRADIENTS = frozenset({"adam", "lbfgsb"})
+NEED_GRADIENTS = frozenset({"adam", "lbfgsb", "study-attacks", "study-hybrid"})
 
 
 class Run(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Score = tuple[float, float]
 """Compared as tuples, larger is better: (0, penalised value), or by the barrier (-sum of squared violations, value)."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Spent(Exception):
@@ -43,6 +48,7 @@ class Books:
     gradient_cost : float
     scale : float64 (p,) or None    constraint columns are multiplied by it in the penalty; None: by 1
     barrier : bool              compare by violation first and value second, instead of by value - penalty
+    on_gradient : callable      called for every vector-Jacobian product, for those who keep books of their own
     """
 
     problem: Problem
@@ -50,6 +56,7 @@ class Books:
     gradient_cost: float = 2.0
     scale: FloatArray | None = None
     barrier: bool = False
+    on_gradient: Callable[[], None] = _nothing
     spent: float = 0.0
     nfev: int = 0
     ngev: int = 0
@@ -86,6 +93,7 @@ class Books:
             raise Spent
         self.spent += self.gradient_cost
         self.ngev += 1
+        self.on_gradient()
 
     def weights(self, p: int) -> FloatArray:
         """The scale of each of p columns."""

@@ -258,10 +258,12 @@ def run_method(
     scale: FloatArray | None = None,
     wrong_gradient: OutputGradient | None = None,
     start: FloatArray | None = None,
+    on_gradient: Callable[[], None] | None = None,
 ) -> Books:
     """One run of one method, from `start` (n,) or the problem's first start until it stops or the budget is spent.
 
-    scale (p,): of constraint columns in the penalty; wrong_gradient: what the slip "gradient" takes for that of f.
+    scale (p,): of constraint columns in the penalty; wrong_gradient: what the slip "gradient" takes for that of f;
+    on_gradient: see `Books`.
 
     Raises
     ------
@@ -273,6 +275,8 @@ def run_method(
     if start is None and problem.x0 is None:
         raise ValueError(f"`start` must be given, for the problem {problem.name} has none.")
     books = Books(problem, budget, gradient_cost, scale, barrier=not rules.walls)
+    if on_gradient is not None:
+        books.on_gradient = on_gradient
     x0 = np.array(problem.x0[0] if start is None else start)  # type: ignore[index]
     try:
         first = books.evaluate(x0, "start", 0)

@@ -80,7 +80,7 @@ FAMILIES = (
     Family("treatment", (9,), "treatment", "build"),
 )
 # Plug-ins that others add: name -> n, so that listing the suite loads no network.
-OTHERS: dict[str, int] = {}
+OTHERS: dict[str, int] = {"counterfactual-map": 64, "counterfactual-map-path": 64}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Maps on which the route really changes: `python -m benchmarks.counterfactual --out FOLDER`.
+
+Random tasks of `counterfactual-map-path`, every solver once a task at the same counted budget (a vector-Jacobian product
+counts 2). A run succeeds if it has evaluated a feasible point: inside the annulus, the wanted route the cheapest. Stopped,
+it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import baselines, machine
+from dfoattack import registry
+from dfoattack.studies import StudyLine
+
+SOLVERS = "dfoattack,nomad,cma-es"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.counterfactual", description=__doc__.partition("\n")[0])
+    parser.add_argument("--pairs", type=int, default=50, help="tasks 0, 1, ...; default 50")
+    parser.add_argument("--solvers", default=SOLVERS, help=f"default {SOLVERS}")
+    parser.add_argument("--budget", type=float, default=3000.0, help="counted evaluations, default 3000")
+    parser.add_argument(
+        "--start", default="initial", choices=["initial", "alternative", "both"], help="default initial"
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/counterfactual"))
+    options = parser.parse_args(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    cells = [(pair, solver) for pair in range(options.pairs) for solver in baselines.names(options.solvers)]
+    rows, line = [], StudyLine()
+    for done, (pair, solver) in enumerate(cells, start=1):
+        file = options.out / f"{options.start}-{options.budget:g}-{solver}-{pair}.json"
+        if not file.exists():
+            file.write_text(json.dumps(run(pair, solver, options.budget, options.start)), encoding="utf-8")
+        rows.append(json.loads(file.read_text(encoding="utf-8")))
+        line(done, len(cells), f"{solver}, task {pair}")
+    line.close()
+    text = document(rows, options.start, options.budget)
+    (options.out / f"{options.start}.md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+def run(pair: int, solver: str, budget: float, start: str) -> dict[str, Any]:
+    """One run, seed = number of the task."""
+    problem = registry.load(registry.PROBLEMS, "counterfactual-map-path")(pair, start=start)
+    began = time.perf_counter()
+    log = baselines.load(solver).run(problem, budget, pair, 2.0)
+    inside = (log.C <= 0.0).all(1) & (log.spent <= budget)
+    valid = np.flatnonzero(inside)
+    return {
+        "pair": pair,
+        "solver": solver,
+        "valid": len(valid) > 0,
+        "first": float(log.spent[valid[0]]) if len(valid) else None,
+        "f": float(log.f[valid].max()) if len(valid) else None,
+        "nfev": log.nfev,
+        "ngev": log.ngev,
+        "error": log.error,
+        "seconds": round(time.perf_counter() - began, 2),
+    }
+
+
+def document(rows: Sequence[dict[str, Any]], start: str, budget: float) -> str:
+    """The table."""
+    solvers = list(dict.fromkeys(row["solver"] for row in rows))
+    lines = [
+        f"# A changed route within {budget:g} counted evaluations, start: {start}",
+        "",
+        machine.paragraph(),
+        "",
+        "| solver | tasks | valid maps | first valid at, median of those | f, median of those | seconds a run, median |",
+        "|---|---|---|---|---|---|",
+    ]
+    for solver in solvers:
+        mine = [row for row in rows if row["solver"] == solver]
+        good = [row for row in mine if row["valid"]]
+        first = f"{np.median([row['first'] for row in good]):.0f}" if good else "-"
+        f = f"{np.median([row['f'] for row in good]):.3f}" if good else "-"
+        seconds = np.median([row["seconds"] for row in mine])
+        lines.append(
+            f"| {solver} | {len(mine)} | {len(good)} ({len(good) / len(mine):.0%}) | {first} | {f} | {seconds:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
