@@ -98,6 +98,7 @@ PROBLEMS = {
 }
 # run(out, *, quick, seeds, progress), see dfoattack/studies.py
 STUDIES = {
+    "merging": f"{PROBLEM_PACKAGE}.merging.study:run",
     "biodiesel": f"{PROBLEM_PACKAGE}.study.run:run_biodiesel",
     "counterfactual-map": f"{PROBLEM_PACKAGE}.study.run:run_counterfactual_map",
     "image-blend": f"{PROBLEM_PACKAGE}.study.run:run_image_blend",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from dfoattack.errors import ProblemError
 
-from .data import INPUTS, Family, TaskFamily, load_family
-from .model import SCALE, Encoder, make_encoder
+from .data import Family, TaskFamily, load_family
+from .model import SCALE, Spec, make_encoder
 from .task_vectors import TaskVector
 from .training import FineTuning, Parameters, PreTraining, fine_tune, pre_train
 
-__all__ = ["BANKS", "MODES", "Bank", "Mode", "Recipe", "build", "load_bank", "shipped_bank"]
+__all__ = ["BANKS", "MODES", "Bank", "Mode", "Recipe", "build", "fine_tune_all", "load_bank", "shipped_bank"]
 
 Mode = Literal["standard", "post-hoc", "linear"]
 MODES: tuple[Mode, ...] = ("standard", "post-hoc", "linear")
@@ -30,21 +30,23 @@ FOLDER = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a bank was made from."""
+    """What a bank is made from: a family of `data.py`, an encoder (`model.make_encoder`), and how both are trained."""
 
     family: Family
-    encoder: Encoder
-    pre_training: PreTraining
-    fine_tuning: FineTuning
+    encoder: Spec
+    fine_tuning: FineTuning = field(default_factory=FineTuning)
+    pre_training: PreTraining = field(default_factory=PreTraining)
 
 
 _REAL = FineTuning(steps=400)
+# The canvas holds its five 14x14 blocks one after the other: a strip of 70 by 14 pixels.
+_VIT: Spec = {"kind": "vit", "picture": [1, 70, 14], "patch": 7, "width": 32, "depth": 2, "heads": 4}
 BANKS: dict[str, Recipe] = {
-    "digits": Recipe("digits", "mlp", PreTraining(), FineTuning()),
-    "digits-overlap": Recipe("digits-overlap", "mlp", PreTraining(), FineTuning()),
-    "shared": Recipe("shared", "mlp", PreTraining(), FineTuning(rate=5e-3)),
-    "real": Recipe("real", "mlp", PreTraining(), _REAL),
-    "real-vit": Recipe("real", "vit", PreTraining(), _REAL),
+    "digits": Recipe("digits", {"kind": "mlp", "inputs": 320}),
+    "digits-overlap": Recipe("digits-overlap", {"kind": "mlp", "inputs": 320}),
+    "shared": Recipe("shared", {"kind": "mlp", "inputs": 64}, FineTuning(rate=5e-3)),
+    "real": Recipe("real", {"kind": "mlp", "inputs": 980}, _REAL),
+    "real-vit": Recipe("real", _VIT, _REAL),
 }
 """Named recipes: the families of `data.py`, and the real one with a small vision transformer."""
 
@@ -55,7 +57,9 @@ class Bank:
 
     Attributes
     ----------
-    name, seed
+    name : str
+    data : dict                             {"family": name, "seed": number}, or {"folder": path} (`load_files`)
+    spec : dict                             of the encoder (`model.make_encoder`)
     encoder : torch.nn.Module               the arithmetic; its parameters are not used
     theta_0 : dict of name to tensor        pre-trained parameters
     heads : tuple of (C, d) tensors         frozen; tasks, then the control
@@ -65,7 +69,8 @@ class Bank:
     """
 
     name: str
-    seed: int
+    data: dict[str, Any]
+    spec: Spec
     encoder: nn.Module
     theta_0: Parameters
     heads: tuple[Tensor, ...]
@@ -94,8 +99,9 @@ class Bank:
         return digest.hexdigest()
 
     def save(self, path: Path | str) -> None:
-        """Write the bank; task vectors in float16. Only named recipes (`BANKS`) can be read back."""
-        header = json.dumps({"name": self.name, "seed": self.seed, "scale": self.scale, "pre": self.pre_trained})
+        """Write the bank; task vectors in float16."""
+        names = ("name", "data", "spec", "scale", "pre_trained")
+        header = json.dumps({name: getattr(self, name) for name in names})
         np.savez_compressed(path, header=np.array(header), **self._arrays())
 
     def _arrays(self) -> dict[str, Any]:
@@ -112,27 +118,27 @@ def load_bank(path: Path | str) -> Bank:
 
     Raises
     ------
-    ProblemError        names or shapes in the file are not those of the recipe it names
+    ProblemError        names or shapes in the file are not those of its encoder
     """
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     header = json.loads(str(arrays.pop("header")))
-    if header["name"] not in BANKS:
-        raise ProblemError(f"`bank` must name one of {', '.join(BANKS)}, got {header['name']!r} in {path}.")
-    encoder = _encoder(BANKS[header["name"]])
-    theta = {name: _float32(arrays[f"theta/{name}"]) for name, _ in encoder.named_parameters()}
-    wrong = [name for name, value in encoder.named_parameters() if theta[name].shape != value.shape]
+    encoder = make_encoder(header["spec"]).eval()
+    own = dict(encoder.named_parameters())
+    wrong = [k for k, v in own.items() if arrays.get(f"theta/{k}", np.empty(0)).shape != tuple(v.shape)]
     if wrong:
-        raise ProblemError(f"{path} holds other shapes than the encoder of {header['name']!r}: {', '.join(wrong)}.")
+        raise ProblemError(f"{path} must hold the parameters of its encoder; other shapes: {', '.join(wrong)}.")
+    theta = {name: _float32(arrays[f"theta/{name}"]) for name in own}
     count = sum(name.startswith("head/") for name in arrays)
     vectors = {
         kind: tuple(
             TaskVector({name: _float32(arrays[f"tau/{kind}/{t}/{name}"]) for name in theta}) for t in range(count - 1)
         )
         for kind in ("standard", "linear")
+        if any(name.startswith(f"tau/{kind}/") for name in arrays)
     }
     heads = tuple(_float32(arrays[f"head/{t}"]) for t in range(count))
-    return Bank(header["name"], header["seed"], encoder, theta, heads, vectors, header["scale"], header["pre"])
+    return Bank(encoder=encoder, theta_0=theta, heads=heads, vectors=vectors, **header)
 
 
 @lru_cache(maxsize=4)
@@ -169,24 +175,39 @@ def build(
     recipe = BANKS[name]
     family = load_family(recipe.family, seed)
     tell = progress or (lambda _: None)
-    encoder = _encoder(recipe, seed).eval()
+    encoder = make_encoder(recipe.encoder, seed).eval()
     start = {key: value.detach().clone() for key, value in encoder.named_parameters()}
     theta, heads = pre_train(encoder, family, recipe.pre_training, seed)
     tell("pre-trained")
     theta = theta if pre_trained else start
+    vectors = fine_tune_all(encoder, theta, heads, family, recipe.fine_tuning, seed, tell)
+    data = {"family": recipe.family, "seed": seed}
+    bank = Bank(name, data, recipe.encoder, encoder, theta, heads, vectors, pre_trained=pre_trained)
+    return bank.rounded(), family
+
+
+def fine_tune_all(
+    encoder: nn.Module,
+    theta: Parameters,
+    heads: Sequence[Tensor],
+    family: TaskFamily,
+    settings: FineTuning,
+    seed: int,
+    tell: Callable[[str], None],
+    scale: float = SCALE,
+) -> dict[str, tuple[TaskVector, ...]]:
+    """Both kinds of task vectors of every task."""
     vectors: dict[str, tuple[TaskVector, ...]] = {}
     for kind in ("standard", "linear"):
         taus = []
         for t, task in enumerate(family.tasks):
-            settings, linear = recipe.fine_tuning, kind == "linear"
-            taus.append(fine_tune(encoder, theta, heads[t], task.train, settings, 1000 * seed + t, linear=linear))
+            linear = kind == "linear"
+            taus.append(
+                fine_tune(encoder, theta, heads[t], task.train, settings, 1000 * seed + t, linear=linear, scale=scale)
+            )
             tell(f"{kind} fine-tuning on {task.name}")
         vectors[kind] = tuple(taus)
-    return Bank(name, seed, encoder, theta, heads, vectors, pre_trained=pre_trained).rounded(), family
-
-
-def _encoder(recipe: Recipe, seed: int = 0) -> nn.Module:
-    return make_encoder(recipe.encoder, INPUTS[recipe.family], seed)
+    return vectors
 
 
 def _float32(array: Any) -> Tensor:

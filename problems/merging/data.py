@@ -19,7 +19,6 @@ from dfoattack.errors import ProblemError
 
 Family = Literal["digits", "digits-overlap", "shared", "real"]
 FAMILIES: tuple[Family, ...] = ("digits", "digits-overlap", "shared", "real")
-INPUTS: dict[Family, int] = {"digits": 320, "digits-overlap": 320, "shared": 64, "real": 980}
 CLASSES = 10
 BLOCKS = 5  # one per task, the last one for the control
 FOLDER = Path(__file__).resolve().parent
@@ -75,6 +74,11 @@ class TaskFamily:
     def all(self) -> tuple[Task, ...]:
         """Tasks, then the control."""
         return (*self.tasks, self.control)
+
+    def limited(self, val: int, test: int) -> TaskFamily:
+        """The same with at most so many samples for validation and test."""
+        cut = [Task(t.name, t.train, t.val.first(val), t.test.first(test)) for t in self.all]
+        return TaskFamily(self.name, self.seed, tuple(cut[:-1]), cut[-1])
 
 
 @lru_cache(maxsize=3)
@@ -196,7 +200,7 @@ def load_files(folder: Path | str) -> TaskFamily:
     """Read a family from a folder: ``tasks.json`` lists names, control last; ``NAME.npz`` holds the arrays.
 
     Each ``.npz`` holds X_train, y_train, X_val, y_val, X_test, y_test; X as the encoder takes it (pictures: N, 3, H, W),
-    y integers 0..C-1.
+    y integers 0..C-1. What else it holds (the task's head, `open_clip.py`) is not read here.
 
     Raises
     ------

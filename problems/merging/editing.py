@@ -8,6 +8,7 @@ mode, and every candidate is a sum of them.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -26,6 +27,7 @@ __all__ = ["EditedFeatures", "EditedLogits", "Grouping", "groups_of"]
 
 Grouping = Literal["all", "layer", "tensor"]
 _CANDIDATES = 8  # at a time: their hidden activations should fit into the cache
+_PARAMETERS = 2**26  # of all candidates at a time: large encoders are evaluated one by one
 
 
 def groups_of(names: Sequence[str], grouping: Grouping) -> list[list[str]]:
@@ -75,17 +77,29 @@ class EditedFeatures(nn.Module):
             self.register_buffer("value", value, persistent=False)
             self.register_buffer("slopes", slopes, persistent=False)
             return
-        self.register_buffer("X", X, persistent=False)
         stacked = TaskVector.stack(taus)
         for i, name in enumerate(self.names):
             self.register_buffer(f"theta_{i}", bank.theta_0[name], persistent=False)
             self.register_buffer(f"tau_{i}", stacked[name], persistent=False)
+        first = next(self.encoder.children(), None)
+        self.stem = isinstance(self.encoder, nn.Sequential) and isinstance(first, nn.Linear)
+        if self.stem:
+            # The first layer's products with the inputs are affine in the coefficients: computed once, they leave a
+            # third of the arithmetic on 8x8 pictures and a sixth on 14x14 ones.
+            self.body = nn.Sequential(OrderedDict(list(self.encoder.named_children())[1:]))
+            weight, bias = self.names[:2]
+            self.register_buffer("products", X @ bank.theta_0[weight].T + bank.theta_0[bias], persistent=False)
+            self.register_buffer("product_slopes", X @ stacked[weight].mT, persistent=False)
+        else:
+            self.register_buffer("X", X, persistent=False)
 
     def forward(self, A: Tensor) -> Tensor:
         """(k, T * G), task by task -> (k, N, d)."""
         if self.linear:
             return self.value + (A.to(self.slopes.dtype) @ self.slopes.flatten(1)).reshape(-1, *self.value.shape)
-        return torch.cat([self._standard(block) for block in A.split(_CANDIDATES)])
+        size = sum(getattr(self, f"theta_{i}").numel() for i in range(len(self.names)))
+        rows = max(1, min(_CANDIDATES, _PARAMETERS // size))
+        return torch.cat([self._standard(block) for block in A.split(rows)])
 
     def _standard(self, A: Tensor) -> Tensor:
         coefficients = A.reshape(len(A), -1, len(self.groups))
@@ -94,11 +108,15 @@ class EditedFeatures(nn.Module):
             tau, start = getattr(self, f"tau_{i}"), getattr(self, f"theta_{i}")
             theta[name] = start + torch.tensordot(coefficients[:, :, g].to(tau.dtype), tau, 1)
 
-        def one(part: dict[str, Tensor]) -> Tensor:
-            return functional_call(self.encoder, part, (self.X,))
-
         with differentiable_attention():
-            return vmap(one)(theta)
+            if not self.stem:
+                return vmap(lambda part: functional_call(self.encoder, part, (self.X,)))(theta)
+            weight, bias = self.names[:2]
+            del theta[weight]
+            shift = theta.pop(bias) - self.theta_1
+            scales = coefficients[:, :, self.group_of[0]].to(shift.dtype)
+            hidden = self.products + torch.tensordot(scales, self.product_slopes, 1) + shift[:, None]
+            return vmap(lambda part, h: functional_call(self.body, part, (h,)))(theta, hidden)
 
 
 def _affine(bank: Bank, taus: Sequence[TaskVector], groups: list[list[str]], X: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Encoder", "MLPEncoder", "VisionTransformer", "cosine_logits", "make_encoder"]
+__all__ = ["MLPEncoder", "Spec", "VisionTransformer", "cosine_logits", "make_encoder"]
 
-Encoder = Literal["mlp", "vit"]
-ENCODERS: tuple[Encoder, ...] = ("mlp", "vit")
+Spec = dict[str, Any]
 FEATURES = 64
 SCALE = 20.0  # of the cosine heads
 
@@ -122,19 +121,18 @@ class VisionTransformer(nn.Module):
         return self.ln_post(self.transformer(x)[:, 0]) @ self.proj
 
 
-def make_encoder(kind: Encoder, inputs: int, seed: int = 0) -> nn.Module:
-    """Return an untrained encoder for canvases (N, inputs), with weights drawn from `seed`.
+def make_encoder(spec: Spec, seed: int = 0) -> nn.Module:
+    """Return an untrained encoder, with weights drawn from `seed`.
 
-    "vit": patches of 7x7 (4x4 for canvases of 8x8 blocks), width 32, two blocks, four heads.
+    Parameters
+    ----------
+    spec : dict
+        {"kind": "mlp", "inputs": ...}, or {"kind": "vit", ...} with the arguments of `VisionTransformer`
     """
+    arguments = {name: value for name, value in spec.items() if name != "kind"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if kind == "mlp":
-            return MLPEncoder(inputs)
-        side = 14 if inputs % 196 == 0 else 8
-        blocks = inputs // side**2
-        # blocks side by side: the canvas holds one after the other, so each is a channel-free strip of its own
-        return VisionTransformer((1, blocks * side, side), side // 2, width=32, depth=2, heads=4)
+        return (MLPEncoder if spec["kind"] == "mlp" else VisionTransformer)(**arguments)
 
 
 def cosine_logits(features: Tensor, head: Tensor, scale: float = SCALE) -> Tensor:

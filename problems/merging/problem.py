@@ -16,9 +16,9 @@ from dfoattack.problem import Constraint, Problem
 from dfoattack.space import Box
 
 from .arithmetic import CONTROL_SHARE, sets_of, single
-from .bank import BANKS, MODES, Bank, Mode, load_bank, shipped_bank
+from .bank import MODES, Bank, Mode, load_bank, shipped_bank
 from .best_known import look_up
-from .data import Split, TaskFamily, load_family
+from .data import Family, Split, TaskFamily, load_family, load_files
 from .editing import EditedLogits, Grouping
 from .picture import draw_coefficients
 from .scores import Blocks, Disagreement, Kind, Score
@@ -290,6 +290,7 @@ def over(
     control: bool = True,
     keep: Sequence[int] = (),
     samples: int | None = None,
+    sets: Sequence[tuple[int, Split]] | None = None,
     names: list[str] | None = None,
 ) -> Problem:
     """Return a merging problem over any bank and family: what all `make_...` but two are made of.
@@ -305,6 +306,8 @@ def over(
     control : bool                  constraint `control`: control accuracy >= 0.95 of what theta_0 has
     keep : tasks that keep 95 % of the accuracy that theta_0 has (constraints `task 0`, ...)
     samples : int, optional         validation samples a task
+    sets : sequence of (task, Split), optional
+                                    what to evaluate instead of the validation samples of tasks and control
 
     Notes
     -----
@@ -315,7 +318,8 @@ def over(
     taus = None if vectors is None else [bank.vectors_of(mode)[t] for t in vectors]
     tasks = len(family.tasks)
     used = [t for t in range(tasks + 1) if t == tasks or weights[t] or t in keep]
-    sets = [(t, _some(family.all[t].val, samples)) for t in used]
+    if sets is None:
+        sets = [(t, _some(family.all[t].val, samples)) for t in used]
     logits = EditedLogits(bank, sets, mode, grouping, taus)
     plan = sign * torch.eye(logits.coefficients, dtype=torch.float64) if layout is None else torch.from_numpy(layout)
     module = MergedLogits(logits, plan).eval()
@@ -338,7 +342,7 @@ def over(
             np.full(n, bounds[0]), np.full(n, bounds[1]), names=names or _names(vectors, tasks, logits, grouping)
         ),
         x0=np.full(n, start),
-        known=look_up(case, bank.fingerprint()) if samples is None else None,
+        known=look_up(case, bank.fingerprint()) if all(split is family.all[t].val for t, split in sets) else None,
         verify=_Held(bank, family, mode, tuple(used), score, plan, grouping, taus),
         picture=draw_coefficients,
         backend="torch",
@@ -379,12 +383,12 @@ def _away_from_zero(x: Tensor, y: Tensor) -> Tensor:
 def _load(bank: str, mode: str) -> tuple[Bank, TaskFamily]:
     _choose("mode", mode, MODES)
     loaded = load_bank(bank) if bank.endswith(".npz") else shipped_bank(bank)
-    return loaded, _family(BANKS[loaded.name].family, loaded.seed)
+    return loaded, _family(**loaded.data)
 
 
 @lru_cache(maxsize=2)
-def _family(name: Any, seed: int) -> TaskFamily:
-    return load_family(name, seed)
+def _family(family: Family = "digits", seed: int = 0, folder: str | None = None) -> TaskFamily:
+    return load_family(family, seed) if folder is None else load_files(folder)
 
 
 def _some(split: Split, samples: int | None) -> Split:
