@@ -25,6 +25,7 @@ from .scores import Blocks, Disagreement, Kind, Score
 from .surrogates import AffineLogits, MergedLogits, PairLogits
 
 __all__ = [
+    "MergeProblem",
     "make_global",
     "make_layer",
     "make_linear",
@@ -40,9 +41,21 @@ Objective = Literal["accuracy", "loss", "entropy"]
 LOSS_SHARE = 1.05  # of the control's cross-entropy at theta_0, in `linear-merge`
 
 
+class MergeProblem(Problem):
+    """A problem that knows its key in the table of best known values (`best_known.py`).
+
+    case : str          the key; "" where the samples are not the usual ones: nothing is declared
+    digest : str        fingerprint of the bank
+    """
+
+    def __init__(self, *, case: str, digest: str, **arguments: Any) -> None:
+        super().__init__(known=look_up(case, digest), sense="maximize", backend="torch", **arguments)
+        self.case = case
+
+
 def make_global(
     bank: str = "digits", mode: Mode = "standard", *, control: bool = False, samples: int | None = None
-) -> Problem:
+) -> MergeProblem:
     """Return the merge with one coefficient for all tasks, n = 1: theta = theta_0 + x sum_t tau_t.
 
     x in [0, 1], start 0.3; f = mean over tasks of validation accuracy / single-task accuracy of the same mode.
@@ -81,7 +94,7 @@ def make_task(
     *,
     control: bool = True,
     samples: int | None = None,
-) -> Problem:
+) -> MergeProblem:
     """Return the merge with one coefficient a task, n = T.
 
     x in [-0.5, 1.5]^T, start 0.3; f = mean over tasks of validation accuracy ("accuracy", discontinuous), or minus the
@@ -98,7 +111,7 @@ def make_layer(
     grouping: Grouping = "layer",
     control: bool = True,
     samples: int | None = None,
-) -> Problem:
+) -> MergeProblem:
     """Return the merge with one coefficient a task and layer ("layer"), or a task and tensor ("tensor").
 
     n = 20 or 40 with the perceptron (4 tasks, 5 layers, 10 tensors), 52 or 112 with the vision transformer. Others as
@@ -129,7 +142,7 @@ def make_negate(
     target: int = 0,
     per_tensor: bool = False,
     samples: int | None = None,
-) -> Problem:
+) -> MergeProblem:
     """Return the problem to forget one task and keep the control: theta = theta_0 - x tau_target.
 
     x in [0, 1], start 0 (feasible); f = - validation accuracy of the target; the control keeps 95 % of its accuracy.
@@ -162,7 +175,7 @@ def make_negate(
 
 def make_negate_multi(
     bank: str = "digits", mode: Mode = "standard", *, forget: Sequence[int] = (0,), samples: int | None = None
-) -> Problem:
+) -> MergeProblem:
     """Return the problem to forget some tasks and keep the others, n = T.
 
     x in [-1.5, 1.5]^T, start 0; f = mean accuracy of the kept tasks - mean accuracy of the forgotten ones;
@@ -200,7 +213,7 @@ def make_xi_max(
     pair: tuple[int, int] = (0, 1),
     goal: Literal["worst", "best"] = "worst",
     samples: int | None = None,
-) -> Problem:
+) -> MergeProblem:
     """Return the search for the worst (or best) disentanglement error xi of two tasks, n = 2.
 
     x = (a1, a2) in [-2, 2]^2 with |a1| + |a2| >= 1, start (1, 1); f = xi or -xi on validation samples, piecewise
@@ -219,22 +232,21 @@ def make_xi_max(
     sizes, classes = (len(splits[0]), len(splits[1])), (len(loaded.heads[first]), len(loaded.heads[second]))
     score = Disagreement(1.0 if goal == "worst" else -1.0, classes, sizes)
     case = f"xi-max/{bank}/{mode}/{first}-{second}/{goal}"
-    return Problem(
+    return MergeProblem(
         name="xi-max",
-        sense="maximize",
         surrogate=PairLogits(loaded, (first, second), splits, mode).eval(),
         objective=score,
         objective_grad=score.gradient,
         constraints=[Constraint(_away_from_zero, name="size")],
         space=Box([-2.0, -2.0], [2.0, 2.0], names=["a1", "a2"]),
         x0=np.ones(2),
-        known=look_up(case, loaded.fingerprint()) if samples is None else None,
+        case=case if samples is None else "",
+        digest=loaded.fingerprint(),
         picture=draw_coefficients,
-        backend="torch",
     )
 
 
-def make_linear(bank: str = "digits", *, per_tensor: bool = False, control: bool = False) -> Problem:
+def make_linear(bank: str = "digits", *, per_tensor: bool = False, control: bool = False) -> MergeProblem:
     """Return the convex merge: the network linearised at theta_0, heads included, so that logits are affine in x.
 
     x in [-0.5, 1.5]^n, start 0; f = - mean cross-entropy over tasks (nats); float64.
@@ -258,18 +270,17 @@ def make_linear(bank: str = "digits", *, per_tensor: bool = False, control: bool
         constraints = [Constraint(limit, name="control", grad=limit.weighted_gradient)]
     n = len(module.slopes)
     case = f"linear-merge/{bank}/{n}" + ("/control" if control else "")
-    return Problem(
+    return MergeProblem(
         name="linear-merge",
-        sense="maximize",
         surrogate=module,
         objective=score,
         objective_grad=score.gradient,
         constraints=constraints,
         space=Box(np.full(n, -0.5), np.full(n, 1.5)),
         x0=np.zeros(n),
-        known=look_up(case, loaded.fingerprint()),
+        case=case,
+        digest=loaded.fingerprint(),
         picture=draw_coefficients,
-        backend="torch",
     )
 
 
@@ -292,7 +303,7 @@ def over(
     samples: int | None = None,
     sets: Sequence[tuple[int, Split]] | None = None,
     names: list[str] | None = None,
-) -> Problem:
+) -> MergeProblem:
     """Return a merging problem over any bank and family: what all `make_...` but two are made of.
 
     Parameters
@@ -331,9 +342,8 @@ def over(
     case = "/".join(
         [name, bank.name, mode, kind, grouping, "control" if control else "free", repr(vectors), repr(keep)]
     )
-    return Problem(
+    return MergeProblem(
         name=name,
-        sense="maximize",
         surrogate=module,
         objective=score,
         objective_grad=score.gradient,
@@ -342,10 +352,10 @@ def over(
             np.full(n, bounds[0]), np.full(n, bounds[1]), names=names or _names(vectors, tasks, logits, grouping)
         ),
         x0=np.full(n, start),
-        known=look_up(case, bank.fingerprint()) if all(split is family.all[t].val for t, split in sets) else None,
+        case=case if all(split is family.all[t].val for t, split in sets) else "",
+        digest=bank.fingerprint(),
         verify=_Held(bank, family, mode, tuple(used), score, plan, grouping, taus),
         picture=draw_coefficients,
-        backend="torch",
     )
 
 
