@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, get_args
 
@@ -236,7 +237,7 @@ def make_xi_max(
         name="xi-max",
         surrogate=PairLogits(loaded, (first, second), splits, mode).eval(),
         objective=score,
-        objective_grad=score.gradient,
+        f_soft=score.soft,
         constraints=[Constraint(_away_from_zero, name="size")],
         space=Box([-2.0, -2.0], [2.0, 2.0], names=["a1", "a2"]),
         x0=np.ones(2),
@@ -267,14 +268,14 @@ def make_linear(bank: str = "digits", *, per_tensor: bool = False, control: bool
         own = (0.0,) * tasks + (-1.0,)
         start = -float(Score(blocks, own, "loss")(module.value[None])[0])
         limit = Score(blocks, own, "loss", -LOSS_SHARE * -start)
-        constraints = [Constraint(limit, name="control", grad=limit.weighted_gradient)]
+        constraints = [Constraint(limit, name="control")]
     n = len(module.slopes)
     case = f"linear-merge/{bank}/{n}" + ("/control" if control else "")
     return MergeProblem(
         name="linear-merge",
         surrogate=module,
         objective=score,
-        objective_grad=score.gradient,
+        f_soft=score.soft,
         constraints=constraints,
         space=Box(np.full(n, -0.5), np.full(n, 1.5)),
         x0=np.zeros(n),
@@ -336,9 +337,10 @@ def over(
     module = MergedLogits(logits, plan).eval()
     n = plan.shape[1]
     score = Score(logits.blocks, tuple(weights[t] if t < tasks else 0.0 for t in used), kind)
-    before = logits.measure(torch.zeros(1, logits.coefficients, dtype=torch.float64))[0].tolist()
+    with torch.no_grad():
+        untouched = logits(torch.zeros(1, logits.coefficients, dtype=torch.float64)).double()
     limits = [*([tasks] if control else []), *keep]
-    constraints = [_keeps(logits.blocks, used.index(t), before[used.index(t)], _label(t, tasks)) for t in limits]
+    constraints = [_keeps(logits.blocks, used.index(t), untouched, _label(t, tasks)) for t in limits]
     case = "/".join(
         [name, bank.name, mode, kind, grouping, "control" if control else "free", repr(vectors), repr(keep)]
     )
@@ -346,7 +348,7 @@ def over(
         name=name,
         surrogate=module,
         objective=score,
-        objective_grad=score.gradient,
+        f_soft=score.soft,
         constraints=constraints,
         space=Box(
             np.full(n, bounds[0]), np.full(n, bounds[1]), names=names or _names(vectors, tasks, logits, grouping)
@@ -378,12 +380,15 @@ class _Held:
             return float(self._test(torch.from_numpy(np.array(x, dtype=np.float64))[None])[0])
 
 
-def _keeps(blocks: Blocks, place: int, before: float, name: str) -> Constraint:
-    """0.95 * accuracy at theta_0 - accuracy <= 0 for the set at `place`."""
-    weights = [0.0] * len(blocks.labels)
-    weights[place] = -1.0
-    limit = Score(blocks, tuple(weights), "accuracy", CONTROL_SHARE * before)
-    return Constraint(limit, name=name, grad=limit.weighted_gradient)
+def _keeps(blocks: Blocks, place: int, untouched: Tensor, name: str) -> Constraint:
+    """0.95 * accuracy at theta_0 - accuracy <= 0 for the set at `place`; outputs at theta_0 are `untouched` (1, m).
+
+    Attacks see its own values, with slopes of the expected accuracy: a stand-in's values would let them stop where
+    the stand-in holds and the limit does not.
+    """
+    own = Score(blocks, tuple(-1.0 if s == place else 0.0 for s in range(len(blocks.labels))))
+    limit = replace(own, offset=-CONTROL_SHARE * float(own(untouched)[0]))
+    return Constraint(limit, name=name, grad=limit.soft_gradient)
 
 
 def _away_from_zero(x: Tensor, y: Tensor) -> Tensor:

@@ -1,16 +1,15 @@
 """Objectives and constraints of merged logits: batched torch functions of outputs (k, m), with their gradients.
 
-Accuracy is piecewise constant, so its gradient is zero almost everywhere. What attacks are given instead is the
-gradient of the expected accuracy, the mean probability of the right class: it is in the same units and points where
-accuracy grows. The values that are judged are always the accuracies.
+Accuracy is piecewise constant. What attacks aim at instead is the expected accuracy, the mean probability of the right
+class: it is in the same units and grows where accuracy does. Points are always judged by the accuracies.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,8 @@ from .data import Split
 
 __all__ = ["Blocks", "Disagreement", "Kind", "Score"]
 
-Kind = Literal["accuracy", "loss", "entropy"]
 FloatArray = npt.NDArray[np.float64]
+Kind = Literal["accuracy", "expected", "loss", "entropy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +51,10 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """offset + sum_s weight_s * (accuracy, -cross-entropy or -entropy of set s): outputs (k, m) -> (k,).
+    """offset + sum_s weight_s * value of set s: outputs (k, m) -> (k,).
 
-    Cross-entropy and entropy are means in nats. Sets with weight 0 are skipped.
+    The value is the accuracy, the expected accuracy, minus the cross-entropy ("loss") or minus the entropy; the last
+    two are means in nats. Sets with weight 0 are skipped.
     """
 
     blocks: Blocks
@@ -64,26 +64,24 @@ class Score:
 
     def __call__(self, Y: Tensor) -> Tensor:
         """(k, m) -> (k,)."""
-        return self._sum(Y, _VALUES[self.kind])
-
-    def smooth(self, Y: Tensor) -> Tensor:
-        """What `gradient` is the gradient of: for accuracy the expected accuracy, else the score itself."""
-        return self._sum(Y, _expected if self.kind == "accuracy" else _VALUES[self.kind])
-
-    def _sum(self, Y: Tensor, value: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         total = Y.new_full((len(Y),), self.offset)
         for part, y, weight in zip(self.blocks.parts(Y), self.blocks.labels, self.weights, strict=True):
             if weight:
-                total = total + weight * value(part, y)
+                total = total + weight * _VALUES[self.kind](part, y)
         return total
 
-    def gradient(self, Y: FloatArray) -> FloatArray:
-        """Gradient of `smooth` by the outputs: (k, m) -> (k, m)."""
-        return _gradient_of(self.smooth, Y)
+    @property
+    def soft(self) -> Score | None:
+        """The stand-in that attacks aim at; None where the score is smooth itself."""
+        return replace(self, kind="expected") if self.kind == "accuracy" else None
 
-    def weighted_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
-        """The same for a constraint column, times its weights W (k, 1)."""
-        return None, W.reshape(-1, 1) * self.gradient(Y)
+    def soft_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
+        """Gradient of the stand-in (or of the score itself) by the outputs, times weights W (k, 1): (k, m)."""
+        score = self.soft or self
+        with torch.enable_grad():
+            leaf = torch.from_numpy(np.array(Y)).requires_grad_()
+            (back,) = torch.autograd.grad(score(leaf).sum(), leaf)
+        return None, W.reshape(-1, 1) * back.numpy()
 
     def fingerprint(self) -> str:
         """Digest of labels, weights, kind and offset."""
@@ -103,20 +101,20 @@ class Disagreement:
     sign: float
     classes: tuple[int, int]
     samples: tuple[int, int]
+    expected: bool = False
 
     def __call__(self, Y: Tensor) -> Tensor:
         """(k, m) -> (k,)."""
+        if self.expected:
+            shares = [1.0 - (a.softmax(-1) * b.softmax(-1)).sum(-1).mean(1) for a, b in self._pairs(Y)]
+            return self.sign * (shares[0] + shares[1])
         shares = [(a.argmax(-1) != b.argmax(-1)).to(Y.dtype).mean(1) for a, b in self._pairs(Y)]
         return self.sign * (shares[0] + shares[1])
 
-    def smooth(self, Y: Tensor) -> Tensor:
-        """Expected disagreement of classes drawn from the two predictions."""
-        shares = [1.0 - (a.softmax(-1) * b.softmax(-1)).sum(-1).mean(1) for a, b in self._pairs(Y)]
-        return self.sign * (shares[0] + shares[1])
-
-    def gradient(self, Y: FloatArray) -> FloatArray:
-        """Gradient of `smooth` by the outputs."""
-        return _gradient_of(self.smooth, Y)
+    @property
+    def soft(self) -> Disagreement:
+        """The stand-in that attacks aim at: the expected disagreement of classes drawn from the two predictions."""
+        return replace(self, expected=True)
 
     def _pairs(self, Y: Tensor) -> list[tuple[Tensor, Tensor]]:
         widths = [n * c for n, c in zip(self.samples, self.classes, strict=True)]
@@ -127,8 +125,8 @@ class Disagreement:
         ]
 
     def fingerprint(self) -> str:
-        """Digest of sign and sizes."""
-        return repr((self.sign, self.classes, self.samples))
+        """Sign, sizes and kind."""
+        return repr((self.sign, self.classes, self.samples, self.expected))
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -148,16 +146,13 @@ def _entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return (logs.exp() * logs).sum(-1).mean(1)
 
 
-_VALUES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"accuracy": _accuracy, "loss": _loss, "entropy": _entropy}
+_VALUES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "accuracy": _accuracy,
+    "expected": _expected,
+    "loss": _loss,
+    "entropy": _entropy,
+}
 
 
 def _chosen(values: Tensor, labels: Tensor) -> Tensor:
     return values.gather(-1, labels.expand(len(values), -1).unsqueeze(-1)).squeeze(-1)
-
-
-def _gradient_of(fn: Callable[[Tensor], Tensor], Y: FloatArray) -> FloatArray:
-    with torch.enable_grad():
-        leaf = torch.from_numpy(np.array(Y)).requires_grad_()
-        (back,) = torch.autograd.grad(fn(leaf).sum(), leaf)
-    gradient: Any = back.numpy()
-    return gradient
