@@ -80,7 +80,7 @@ class Evaluator:
         self.problem = problem
         self.timeout = timeout
         self.noisy = noisy
-        self.ledger = Ledger(budget, gradient_cost)
+        self.ledger = Ledger(budget, gradient_cost, problem.inner_cost)
         self.store = RowStore(_KEPT_BYTES)
         self.identity = isinstance(problem.surrogate, Identity)
         self.partial: Evaluations | None = None
@@ -261,7 +261,7 @@ class Evaluator:
         q = block.f.shape[0]
         ledger = self.ledger
         ledger.nfev += q
-        ledger.nphi += sent
+        ledger.sent(sent)
         ledger.passes += sent - (q if missing is None else int(np.count_nonzero(missing < q)))
         ledger.passes -= self._settle(keys, block)
         return block

@@ -205,7 +205,8 @@ class GradientView:
         if W is not None:
             W = np.asarray(W, dtype=np.float64)
         active = np.flatnonzero(wf != 0.0 if W is None else (wf != 0.0) | (W != 0.0).any(axis=1))
-        self._require(self._unknown(Z[active]), int(active.size))
+        products = self._problem.products(wf[active], None if W is None else W[active])
+        self._require(self._unknown(Z[active]), products)
         Y = self.outputs(Z[active])
         usable = np.isfinite(Y).all(axis=1)
         rows, Y = active[usable], Y[usable]
@@ -217,7 +218,7 @@ class GradientView:
             X = self._space.expand(Z[rows])
             user_wf = float(self._problem.sign) * wf[rows]
             G = self._guarded(rows.size, X[0], lambda: self._problem.vjp(X, Y, user_wf, weights))
-            self._ledger.ngev += int(rows.size)
+            self._ledger.ngev += self._problem.products(user_wf, weights)
             return (self._reduced(np.zeros_like(X) if G is None else G),)
 
         # the weights belong to the question: a resumed run that would ask for another combination has diverged
@@ -278,7 +279,7 @@ class GradientView:
     def _passes(self, Z: FloatArray, call: Callable[[FloatArray], FloatArray], retry: bool = True) -> FloatArray:
         """Rows of `call`, counted as passes, NaN where failed; a raising block goes again row by row if affordable."""
         k = len(Z)
-        self._ledger.nphi += k
+        self._ledger.sent(k)
         self._ledger.passes += k
         try:
             return call(Z)

@@ -17,11 +17,14 @@ class Ledger:
     ----------
     budget : float or None     evaluations; None or +inf: no limit
     gradient_cost : float      price of one vector-Jacobian product at one point, in evaluations, > 0
+    inner : (int, int)         further passes and products that each row sent through Phi takes, see `Problem.inner_cost`
     """
 
-    __slots__ = ("budget", "gradient_cost", "nfev", "ngev", "nphi", "passes", "seconds")
+    __slots__ = ("_inner", "_price", "budget", "gradient_cost", "nfev", "ngev", "nphi", "passes", "seconds")
 
-    def __init__(self, budget: float | None, gradient_cost: float) -> None:
+    def __init__(self, budget: float | None, gradient_cost: float, inner: tuple[int, int] = (0, 0)) -> None:
+        self._inner = inner
+        self._price = 1 + inner[0] + float(gradient_cost) * inner[1]  # of a row, in evaluations
         self.budget = math.inf if budget is None else float(budget)
         self.gradient_cost = float(gradient_cost)
         self.nfev = self.nphi = self.ngev = self.passes = 0
@@ -37,18 +40,26 @@ class Ledger:
 
     def affords(self, points: int, vjps: int = 0) -> bool:
         """Whether the formula of the budget still holds after so many further points and products."""
-        return self.nfev + self.passes + points + self.gradient_cost * (self.ngev + vjps) <= self.budget
+        spent = self.nfev + self.passes + points * self._price + self.gradient_cost * (self.ngev + vjps)
+        return spent <= self.budget
 
     def points_left(self) -> float:
         """Whole points the budget still pays for, >= 0; +inf without a budget."""
         left = self.budget - self.spent
         if left == math.inf:
             return math.inf
-        whole = max(0, math.floor(left))
+        whole = max(0, math.floor(left / self._price))
         # The subtraction may round up where gradient_cost is not an integer; `affords` is the rule that must hold.
         while whole and not self.affords(whole):
             whole -= 1
         return whole
+
+    def sent(self, rows: int) -> None:
+        """Count rows that went through Phi, with what each of them took inside; whether a row is a pass is the caller's matter."""
+        passes, products = self._inner
+        self.nphi += rows * (1 + passes)
+        self.passes += rows * passes
+        self.ngev += rows * products
 
     def account(self) -> FloatArray:
         """All totals as one array (7,), the last entry of every journalled answer."""

@@ -128,6 +128,9 @@ class Problem:
     ([1.25, 2.0], [[-0.25], [0.5]], (('c0', 'progressive', 0.0),))
     """
 
+    inner_cost: tuple[int, int] = (0, 0)
+    """Forward passes and vector-Jacobian products that every row sent through `forward` takes beyond its own pass."""
+
     def __init__(
         self,
         *,
@@ -342,6 +345,10 @@ class Problem:
         self._require_gradient()
         D, V = self._outer_gradient(X, Y, wf, W)
         return self._through_phi(X, V, D)[0]
+
+    def products(self, wf: FloatArray, W: FloatArray | None) -> int:
+        """Vector-Jacobian products that `vjp` takes for rows with these weights, none of them all zero."""
+        return int(wf.shape[0])
 
     def constraint_jacobian(self, x: FloatArray, y: FloatArray, rows: npt.ArrayLike) -> tuple[FloatArray, int]:
         """Return (J (q, n), n_vjp): gradients of the constraint columns `rows` (q,) at one full point x (n,), y (m,).

@@ -42,6 +42,7 @@ class Setup:
     polyhedron : Polyhedron or None                     known linear constraints
     softened : tuple of str                             what attacks aim at a stand-in of, see `Problem`
     gradient_source : str                               where attacks get gradients from, see `gradient_sources.choice`
+    price : float                                       of evaluating one point, in evaluations; more than 1 only where `Problem.inner_cost` says so
     """
 
     lower: FloatArray
@@ -57,6 +58,7 @@ class Setup:
     polyhedron: Polyhedron | None = None
     gradient_source: str = "none"
     softened: tuple[str, ...] = ()
+    price: float = 1.0
 
     @property
     def n(self) -> int:

@@ -57,9 +57,12 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         raise OptionError(
             f"`frame_size_init` must have one value or n = {problem.n} (from the space), got {len(size)}."
         )
+    price = 1.0 + problem.inner_cost[0] + options.gradient_cost * problem.inner_cost[1]
     quota = options.covering_quota
     if quota is None:
-        quota = int(min(1000.0, limit / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
+        quota = (
+            int(min(1000.0, limit / price / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
+        )
     setup = Setup(
         lower=space.free_lower,
         upper=space.free_upper,
@@ -74,6 +77,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         polyhedron=problem.polyhedron,
         gradient_source=choice.chosen(options.gradient_source, problem),
         softened=problem.softened,
+        price=price,
     )
     inside = admissible.points(setup, setup.starts)
     if inside.shape[0] < setup.starts.shape[0]:
@@ -331,7 +335,7 @@ def stop_reason(setup: Setup, state: SolverState) -> StopReason | None:
     """Why the run must end now, as far as the state tells; None to go on."""
     if state.best_feas >= 0 and state.history.buffer.F[state.best_feas] <= setup.f_target:
         return StopReason.TARGET
-    if setup.budget - gains.cost(setup, state.counters) < 1.0:
+    if setup.budget - gains.cost(setup, state.counters) < setup.price:
         return StopReason.BUDGET
     if setup.n == 0 and state.history.size:
         return StopReason.LATTICE

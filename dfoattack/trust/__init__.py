@@ -1,7 +1,8 @@
 """Trust: how far an answer over a learned model can be believed, and how to keep the optimiser where it can.
 
 The better an optimiser, the better it finds the errors of a model that flatter it. `DataSupport` and `supported` keep designs where the
-model has seen data; `Caution` asks several models; `report` says what is known about an answer, and what is not.
+model has seen data; `Caution` asks several models;
+`robust` optimises the worst case of a ball; `report` says what is known about an answer, and what is not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dfoattack.trust.mahalanobis import Moments
     from dfoattack.trust.reporting import TrustReport, report
     from dfoattack.trust.support import DataSupport, supported
+    from dfoattack.trust.worst_case import robust
 
 _HOMES = {
     "DataSupport": "support",
@@ -21,10 +23,11 @@ _HOMES = {
     "Moments": "mahalanobis",
     "TrustReport": "reporting",
     "report": "reporting",
+    "robust": "worst_case",
     "supported": "support",
 }
 
-__all__ = ["Caution", "DataSupport", "Moments", "TrustReport", "report", "supported"]
+__all__ = ["Caution", "DataSupport", "Moments", "TrustReport", "report", "robust", "supported"]
 
 
 def __getattr__(name: str) -> Any:

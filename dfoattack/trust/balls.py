@@ -109,9 +109,16 @@ class Adversary:
 
 
 def adverse(problem: Problem) -> Problem:
-    """The same network and objective seen by an adversary: the sense turned round, nothing constrained but the box."""
+    """The same network and objective seen by an adversary: the sense turned round, nothing constrained but the box.
+
+    It attacks f itself, also where the problem declares a stand-in for its own attacks.
+    """
     opposite = "minimize" if problem.sense == "maximize" else "maximize"
-    return problem.replace(
+    stand_in = {"f_soft": None, "objective_grad": None} if "objective" in problem.softened else {}
+    # Also of a robust problem the plain one.
+    return Problem.replace(
+        problem,
+        **stand_in,
         sense=opposite,
         surrogate=problem.surrogate,
         constraints=(),

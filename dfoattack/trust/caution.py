@@ -110,7 +110,9 @@ def spread_of(problem: Problem, X: FloatArray, Y: FloatArray) -> FloatArray | No
     if not isinstance(objective, Cautious):
         return None
     values = [
-        problem.replace(objective=objective.member(j), surrogate=problem.surrogate, constraints=()).outer(X, Y)[0]
+        Problem.replace(problem, objective=objective.member(j), surrogate=problem.surrogate, constraints=()).outer(
+            X, Y
+        )[0]
         for j in range(objective.caution.members)
     ]
     return np.asarray(np.std(values, axis=0))

@@ -64,7 +64,7 @@ def probe(
         if not isinstance(problem.objective, Cautious):
             unknown["spread"] = "no ensemble"
             return
-        Y = view.outputs(z) if output is None else output[None]
+        Y = view.outputs(z) if output is None else output[None, : problem.m]
         known["spread"] = float(spread_of(problem, x[None], Y)[0])  # type: ignore[index]  # it is an ensemble
 
     def precision() -> None:

@@ -279,7 +279,7 @@ def _cheap(
     elif output is None:
         unknown["spread"] = _NOT_CHEAP
     else:
-        known["spread"] = float(spread_of(problem, x[None], output[None])[0])  # type: ignore[index]  # it is an ensemble
+        known["spread"] = float(spread_of(problem, x[None], output[None, : problem.m])[0])  # type: ignore[index]  # it is an ensemble
     unknown.update(dict.fromkeys(("balls", "gradient_norm", "precision_gap"), _NOT_CHEAP))
     unknown["verified"] = "no simulator is declared" if problem.verify is None else _NOT_CHEAP
 
