@@ -86,7 +86,7 @@ class _Robust(Problem):
     def fingerprint(self) -> dict[str, str]:
         return {**super().fingerprint(), "robust": f"{self._rho!r} in {self._steps} steps"}
 
-    def forward(self, X: FloatArray) -> FloatArray:
+    def forward(self, X: FloatArray, traced: bool = False) -> FloatArray:
         Y = super().forward(X)
         if not X.shape[0]:
             return np.empty((0, 2 * Y.shape[1] + self.n))
