@@ -102,6 +102,7 @@ STUDIES = {
     "biodiesel": f"{PROBLEM_PACKAGE}.study.run:run_biodiesel",
     "counterfactual-map": f"{PROBLEM_PACKAGE}.study.run:run_counterfactual_map",
     "image-blend": f"{PROBLEM_PACKAGE}.study.run:run_image_blend",
+    "rotation": f"{PROBLEM_PACKAGE}.rotation.study:run",
 }
 
 

@@ -38,7 +38,7 @@ def solve_with_retraction(
     drift: float = 0.5,
     f_target: float | None = None,
     options: Mapping[str, Any] | None = None,
-) -> da.Result:
+) -> tuple[da.Result, float]:
     """Solve a problem whose value does not change under `retract`, restarting at retract(x) when x has drifted from it.
 
     Gram-Schmidt and normalisation forget the length of their arguments: a search may wander to long columns, where a
@@ -55,7 +55,8 @@ def solve_with_retraction(
 
     Returns
     -------
-    Result                      of the last run; its best point is the best of all up to rounding
+    result : Result             of the last run; its best point is the best of all up to rounding
+    cost : float                evaluations of all runs together, gradients charged
     """
     if not drift > 0.0:
         raise da.OptionError(f"`drift` must be positive, got {drift}.")
@@ -71,5 +72,5 @@ def solve_with_retraction(
         result = da.solve(run, budget=left, seed=seed + rounds, callback=drifted, f_target=f_target, options=options)
         left -= result.cost
         if result.reason is not da.StopReason.CALLBACK or left < 1.0:
-            return result
+            return result, float(budget) - left
         run.x0, rounds = retract(result.x)[None], rounds + 1
