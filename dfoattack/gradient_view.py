@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.blocks import refuse
 from dfoattack.cache import point_key, point_keys
 from dfoattack.errors import BudgetSpent
@@ -82,7 +82,7 @@ class GradientView:
             self._require(len(lacking), 0)
             part = Z[lacking]
             (found,) = self._door.through_journal("outputs", part, lambda: (self._passes(part, self._forward),))
-            finite = np.isfinite(found).all(axis=1).tolist()
+            finite: BoolArray = np.isfinite(found).all(axis=1)
             for row, i, good in zip(found, lacking, finite, strict=True):
                 rows[keys[i]] = row
                 if good:
@@ -193,10 +193,11 @@ class GradientView:
         asked = np.concatenate([request.X, request.D, *(side[:, None] for side in sides)], axis=1)
         answer = self._door.through_journal("walk", asked, lambda: self._walked(request, functions))
         points, outputs, found, gradient = answer
+        screened = bool(getattr(problem.surrogate, "screens", False))
         for key, row in zip(point_keys(points), outputs, strict=True):
-            if self._store.get(key) is None:
+            if not screened and self._store.get(key) is None:
                 self._store.put(key, row, pending=True)
-        return WalkFound(found[:, :-2], found[:, -2], found[:, -1], gradient)
+        return WalkFound(found[:, :-2], found[:, -2], found[:, -1], gradient, screened)
 
     def _products(self, kind: str, Z: FloatArray, wf: FloatArray, W: FloatArray | None) -> FloatArray:
         """Gradients of wf F + W c through one block of products."""

@@ -86,12 +86,16 @@ class WalkRecord:
 
 @dataclass(frozen=True, eq=False)
 class WalkFound:
-    """What an operator learns of a walk: `best`, `best_h`, `best_f` and `gradient` of the record."""
+    """What an operator learns of a walk: `best`, `best_h`, `best_f` and `gradient` of the record.
+
+    screened: they were computed in a lower precision, not to be compared with other values.
+    """
 
     best: FloatArray
     best_h: FloatArray
     best_f: FloatArray
     gradient: FloatArray
+    screened: bool = False
 
 
 @dataclass(frozen=True, eq=False)

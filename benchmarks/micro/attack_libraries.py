@@ -41,7 +41,7 @@ def classifier() -> Any:
     ).eval()
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter *= 3.0  # else the logits hardly differ
+            parameter.mul_(3.0)  # else the logits hardly differ
     return module
 
 

@@ -82,9 +82,9 @@ class Walk:
         self.best[better], self.best_h[better], self.best_f[better] = self.D[better], h[less], F[less]
 
     def take(self, found: WalkFound) -> None:
-        """Remember what a walk elsewhere has found, where it is better."""
+        """Remember what a walk elsewhere has found, where it is better or cannot be compared."""
         less = (found.best_h < self.best_h) | ((found.best_h == self.best_h) & (found.best_f < self.best_f))
-        less &= np.isfinite(found.best_f)
+        less = np.isfinite(found.best_f) & (less | found.screened)
         self.best[less], self.best_h[less], self.best_f[less] = found.best[less], found.best_h[less], found.best_f[less]
 
     def step(self, row: int, g: FloatArray, goals: Goals, eta: float, norm: Literal["linf", "l2"]) -> FloatArray:

@@ -50,6 +50,9 @@ class TorchSurrogate:
         tanh; values stay what they are. For Python modules, not for scripted or exported graphs
     batch_size : int, optional
         the module gets blocks of exactly this many rows, the last one filled up; default: of any size
+    screen : torch.dtype, optional
+        attacks that make all their steps on the device (`pgd`) make them in this lower precision, on a copy of the module;
+        what they propose is then evaluated in full precision, at the price of a pass. Default: no screening
 
     Notes
     -----
@@ -75,6 +78,7 @@ class TorchSurrogate:
         allow_tf32: bool = False,
         straight_through: bool = False,
         batch_size: int | None = None,
+        screen: torch.dtype | None = None,
     ) -> None:
         if isinstance(module, torch.export.ExportedProgram):
             module, exported_dtype, fixed = exported(module)
@@ -83,6 +87,12 @@ class TorchSurrogate:
             raise ProblemError(f"`module` must be a torch.nn.Module or a callable tensor -> tensor, got {module!r}.")
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
             raise ProblemError(f"`dtype` must be a floating torch dtype or None, got {dtype!r}.")
+        if screen is not None and not (
+            isinstance(screen, torch.dtype) and screen.is_floating_point and isinstance(module, torch.nn.Module)
+        ):
+            raise ProblemError(
+                f"`screen` must be a floating torch dtype, beside a torch.nn.Module, or None, got {screen!r}."
+            )
         if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
             raise ProblemError(f"`batch_size` must be an integer >= 1 or None, got {batch_size!r}.")
         own_device, own_dtype = _home(module)
@@ -96,6 +106,10 @@ class TorchSurrogate:
         self.allow_tf32 = bool(allow_tf32)
         self.straight_through = bool(straight_through)
         self.batch_size = batch_size
+        self.screen = screen
+        self._screening = module
+        if screen is not None and isinstance(module, torch.nn.Module):
+            self._screening = copy.deepcopy(module).to(dtype=screen)
         self._max_rows: int | None = None  # rows that fit into memory, once a block did not
         self._traced: _Trace | None = None  # the last `trace`
         self._max_walks: int | None = None  # the same for rows of a walk, which keeps its graph
@@ -167,7 +181,12 @@ class TorchSurrogate:
         body = (
             module_fingerprint(self.module) if isinstance(self.module, torch.nn.Module) else fingerprint_of(self.module)
         )
-        return f"{body}-{self.tensor_place.native}-{self.device.type}{'-tf32' if self.allow_tf32 else ''}{'-through' if self.straight_through else ''}"
+        marks = {
+            "tf32": self.allow_tf32,
+            str(self.screen): self.screens,
+            "through": self.straight_through,
+        }
+        return "-".join([body, self.tensor_place.native, self.device.type, *(mark for mark, on in marks.items() if on)])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_traced": None}  # graphs cannot be copied
@@ -189,8 +208,8 @@ class TorchSurrogate:
             rows = k if self._max_walks is None else self._max_walks
             part, sent = request.part(slice(start, start + rows)), Tally()
             try:
-                with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32):
-                    parts.append(walk(self._output, self.device, self.dtype, part, functions, sent))
+                with _eval_mode(self._screening), exact_arithmetic(self.device, self.allow_tf32):
+                    parts.append(walk(self._screened, self.device, self.screen or self.dtype, part, functions, sent))
             except torch.OutOfMemoryError:
                 rows = min(rows, k - start)
                 if rows <= 1:
@@ -261,9 +280,18 @@ class TorchSurrogate:
             )
         return np.zeros((rows.size, X.shape[1])) if back is None else to_array(back)[rows]
 
-    def _output(self, tensor: torch.Tensor) -> torch.Tensor:
+    @property
+    def screens(self) -> bool:
+        """Whether `walk` works in another precision than `predict`, so that its outputs are not to be mixed with those."""
+        return self.screen is not None
+
+    def _screened(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._output(tensor, self._screening)
+
+    def _output(self, tensor: torch.Tensor, module: Callable[..., Any] | None = None) -> torch.Tensor:
+        module = self.module if module is None else module
         with StraightThrough() if self.straight_through and torch.is_grad_enabled() else nullcontext():
-            Y = self.module(tensor)
+            Y = module(tensor)
         k = tensor.shape[0]
         if not isinstance(Y, torch.Tensor):
             raise ProblemError(

@@ -179,6 +179,16 @@ def test_a_declared_failure_ends_the_walk_and_what_was_sent_counts():
     assert before.ngev == 3 + 9 + 9
 
 
+class Counted(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.rows = network(), 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        return self.inner(x)
+
+
 class TestMemory:
     """A device that holds few rows at a time."""
 
@@ -216,6 +226,41 @@ class TestMemory:
     def test_one_row_that_does_not_fit_is_an_error(self):
         with pytest.raises(torch.OutOfMemoryError):
             TorchSurrogate(self.Small(0, 0)).predict(np.zeros((3, N)))
+
+
+class TestScreening:
+    """Steps in low precision, values in full."""
+
+    @pytest.mark.parametrize(("screen", "tol"), [(torch.float32, 1e-4), (torch.bfloat16, 0.3)])
+    def test_winners_are_evaluated_in_full_precision(self, screen, tol):
+        module = Counted()
+        phi = TorchSurrogate(module, screen=screen)
+        full = attacked(TorchSurrogate(network()), False, PGD())
+        found, before, after = attacked(phi, False, PGD())
+        assert len(found) == len(full[0])
+        assert np.abs(found.D - full[0].D).mean() < tol
+        assert after.nphi == before.nphi + len(found)  # the outputs of the screening are not used again
+        assert module.rows == 3 + len(found)  # the centres and the winners
+
+    def test_no_screened_value_enters_a_run(self):
+        phi = TorchSurrogate(network(), screen=torch.bfloat16)
+        result = da.solve(problem(phi, True), budget=200, options={"attacks": ("pgd",)})
+        assert "attack" in result.records.step
+        exact = problem(TorchSurrogate(network()), True)
+        f, _ = exact.outer(result.records.x, exact.forward(result.records.x))
+        np.testing.assert_allclose(result.records.fun, f, rtol=1e-12)
+
+    def test_another_precision_is_another_run(self):
+        texts = {
+            TorchSurrogate(network(), screen=screen).fingerprint() for screen in (None, torch.float32, torch.bfloat16)
+        }
+        assert len(texts) == 3
+
+    def test_wrong_screens(self):
+        with pytest.raises(da.ProblemError, match="`screen` must be a floating torch dtype"):
+            TorchSurrogate(network(), screen=torch.int8)
+        with pytest.raises(da.ProblemError, match=r"beside a torch.nn.Module, or None, got torch.float32"):
+            TorchSurrogate(lambda x: x, screen=torch.float32)
 
 
 class TestSteps:
@@ -275,16 +320,6 @@ class TestRuns:
         plain = CallableSurrogate(lambda X: net(torch.tensor(X)).detach().numpy(), vjp=TorchSurrogate(net).vjp)
         assert not da.Problem(surrogate=plain, objective=lambda y: y[:, 0], space=[(-1, 1)] * N).may_walk
         assert da.Problem(surrogate=net, objective=lambda y: y[:, 0], space=[(-1, 1)] * N).may_walk
-
-
-class Counted(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner, self.rows = network(), 0
-
-    def forward(self, x):
-        self.rows += len(x)
-        return self.inner(x)
 
 
 class TestTrace:
