@@ -102,11 +102,12 @@ def run_cells(
 ) -> dict[str, list[Trace]]:
     """Every method with every seed; what `out/runs` holds of the same problem and budget is not run again."""
     budget = setting.budgets[0 if quick else 1]
+    problem.outer(problem.x0[:1], problem.forward(problem.x0[:1]))  # type: ignore[index]  # p is known from now on
     folder = out / "runs"
     folder.mkdir(exist_ok=True)
     identity = json.dumps([problem.fingerprint(), budget, setting.scale], sort_keys=True)
     short = hashlib.sha256(identity.encode()).hexdigest()[:8]
-    cells = [(method, seed) for method in setting.methods() for seed in range(seeds)]
+    cells = [(method, seed) for seed in range(seeds) for method in setting.methods()]
     files = {cell: folder / f"{cell[0].replace(', ', '-').replace(' ', '-')}-{cell[1]}-{short}.npz" for cell in cells}
     traces: dict[str, list[Trace]] = {}
     for done, cell in enumerate(cells, start=1):
@@ -123,7 +124,6 @@ def run_cell(setting: Setting, problem: Problem, method: str, seed: int, budget:
         return of_solver(problem, budget, seed)
     base, _, slip = method.partition(" but ")
     rules = Rules.right() if base == MENDED else Rules()
-    problem.outer(problem.x0[:1], problem.forward(problem.x0[:1]))  # type: ignore[index]  # p is known from now on
     began = time.perf_counter()
     books = run_method(
         base.partition(",")[0],

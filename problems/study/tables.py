@@ -45,6 +45,12 @@ def document(
         "![time](time.png)",
         "![attack](attack.png)",
         "",
+        "## When",
+        "",
+        "Median over the seeds of the best feasible value once so much was spent; a run that has ended keeps its value.",
+        "",
+        *_when(traces),
+        "",
         "## Who gained",
         "",
         *_gains(traces),
@@ -108,6 +114,21 @@ def _goal(traces: dict[str, list[Trace]], quality: float) -> list[str]:
     lines.append(
         f"- dfoattack ends feasible (violation at most 1e-9) {'every time' if feasible else 'NOT every time'}."
     )
+    return lines
+
+
+def _when(traces: dict[str, list[Trace]]) -> list[str]:
+    """Values at fixed counted work: what helps early, what stalls, what refines."""
+    last = max(float(trace.spent[-1]) for method in MAIN for trace in traces[method])
+    marks = [mark for mark in (10, 30, 100, 300, 1000, 3000) if mark < last] + [round(last)]
+    lines = ["| method | " + " | ".join(f"{mark}" for mark in marks) + " |", "|---|" + "---|" * len(marks)]
+    for method in MAIN:
+        columns = []
+        for mark in marks:
+            rows = [int(np.searchsorted(trace.spent, mark, side="right")) - 1 for trace in traces[method]]
+            values = [trace.best()[row] for trace, row in zip(traces[method], rows, strict=True)]
+            columns.append(_number(float(np.median(np.nan_to_num(values, nan=-np.inf)))))
+        lines.append(f"| {method} | " + " | ".join(columns) + " |")
     return lines
 
 

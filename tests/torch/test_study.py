@@ -209,6 +209,9 @@ def test_the_command_writes_tables_and_pictures_and_repeats_nothing(
     files[0].unlink()
     run.run_biodiesel(tmp_path, quick=True, seeds=1, progress=lambda *part: None)
     assert files[0].exists()
+    (tmp_path / "results.md").unlink()
+    run.run_biodiesel(tmp_path, quick=True, seeds=1, progress=lambda *part: None)
+    assert (tmp_path / "results.md").exists()
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items() if path != files[0])
 
 
