@@ -18,6 +18,8 @@ export MKL_NUM_THREADS ?= 1
 export MPLBACKEND ?= Agg
 
 PYTEST := $(BIN)/python -m pytest -q
+# One process a core; tests share nothing but the cache of compiled kernels.
+PYTEST_ALL := $(PYTEST) -n auto
 
 .PHONY: demo test install install-test lint types layers test-core test-nojit test-all test-oldest doctest bench clean
 .NOTPARALLEL:
@@ -71,14 +73,14 @@ layers: install-test
 
 # The core as on a machine without torch: hidden from these processes and from those that they start.
 test-core: install-test
-	PYTHONPATH=scripts/without_torch $(PYTEST) tests/kernels tests/unit tests/contracts tests/golden -m "not slow"
+	PYTHONPATH=scripts/without_torch $(PYTEST_ALL) tests/kernels tests/unit tests/contracts tests/golden -m "not slow"
 
 # The same without Numba's compiler.
 test-nojit: install-test
-	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels tests/golden -m "not slow"
+	NUMBA_DISABLE_JIT=1 $(PYTEST_ALL) tests/kernels tests/golden -m "not slow"
 
 test-all: install-test
-	$(PYTEST) --durations=15
+	$(PYTEST_ALL) --durations=25
 
 # The core with the oldest dependencies that setup.py admits; newer Pythons have no wheels of these. A cache of compiled
 # kernels of its own: versions of Numba that share one throw out each other's.

@@ -64,7 +64,8 @@ class Options:
     covering_pool: int = _option(512, "candidates kept for the farthest point, >= 8")
     covering_fresh: int = _option(8, "candidates renewed a covering call, in [1, covering_pool]")
     covering_quota: int | None = _option(
-        None, "covering trials without improvement before converging; None: min(1000, 10 % of budget)"
+        None,
+        "covering trials without improvement before the best local run converges; None: 3 % of the budget where others follow, else 10 %, at most 1000",
     )
     attacks: tuple[Any, ...] = _option(
         ("sign", "sqp", "l2", "tangent", "flips"),

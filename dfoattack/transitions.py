@@ -36,6 +36,10 @@ from dfoattack.steps.portfolio import Portfolio
 from dfoattack.trials import Evaluations, Trials
 
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
+QUOTA_BEFORE_END, QUOTA_BEFORE_RESTARTS = (
+    0.1,
+    0.03,
+)  # of the budget: covering trials before the best local run may converge, where that ends everything and where other runs follow
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
 
 
@@ -60,9 +64,9 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
     price = 1.0 + problem.inner_cost[0] + options.gradient_cost * problem.inner_cost[1]
     quota = options.covering_quota
     if quota is None:
-        quota = (
-            int(min(1000.0, limit / price / 10.0)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
-        )
+        share = QUOTA_BEFORE_RESTARTS if options.restarts else QUOTA_BEFORE_END
+        affordable = limit / price * share
+        quota = int(min(1000.0, affordable)) if math.isfinite(limit) else min(1000, 100 * max(1, space.n_free))
     setup = Setup(
         lower=space.free_lower,
         upper=space.free_upper,

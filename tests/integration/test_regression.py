@@ -397,9 +397,10 @@ def test_t4_convergence_waits_for_the_covering_quota(quota: int) -> None:
     assert f"quota of {quota} done" in result.message
 
 
-def test_t4_the_default_quota_is_a_tenth_of_the_budget() -> None:
+def test_t4_the_default_quota_is_a_share_of_the_budget_larger_where_convergence_is_the_end() -> None:
     problem = free_problem(sphere, [0.31, -0.2])
-    assert Solver(problem, budget=400).setup.quota == 40
+    assert Solver(problem, {"restarts": False}, budget=400).setup.quota == 40
+    assert Solver(problem, budget=400).setup.quota == 12
     assert Solver(problem, budget=1e6).setup.quota == 1000
     assert Solver(problem).setup.quota == 200
     assert Solver(problem, {"covering": False}, budget=400).setup.quota == 0
