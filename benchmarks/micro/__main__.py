@@ -12,7 +12,7 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-PARTS = ("overhead", "compile_time", "attack_cost", "throughput", "attack_libraries", "storage_cost")
+PARTS = ("overhead", "doors", "kernels", "compile_time", "attack_cost", "throughput", "attack_libraries", "storage_cost")
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import dfoattack as da
 from benchmarks import baselines, scores, suites
 from benchmarks.__main__ import main
 from benchmarks.arena.store import Store
-from benchmarks.suites.networks import FAMILIES, SUITES
+from benchmarks.suites.networks import FAMILIES, OTHERS, SUITES
+from dfoattack import registry
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
@@ -38,8 +40,27 @@ def points(p: da.Problem, count: int, seed: int = 0) -> np.ndarray:
 def test_every_family_is_in_both_suites() -> None:
     white, black = (suites.load(name).instances() for name in SUITES)
     assert [i.name for i in white] == [i.name for i in black]
-    assert {i.group.removesuffix(f"-n{i.n}") for i in white} == {family.name for family in FAMILIES}
+    names = {i.group.removesuffix(f"-n{i.n}") for i in white}
+    assert names == {family.name for family in FAMILIES} | (set(OTHERS) & set(registry.names(registry.PROBLEMS)))
     assert sum(i.name.endswith("-i1") for i in white) == sum(i.name.endswith("-i3") for i in white) == 18
+
+
+def test_every_registered_problem_is_in_the_suite() -> None:
+    """A new plug-in of this package needs a line in `OTHERS`."""
+    ours = {e.name for e in entry_points(group=registry.PROBLEMS) if e.value.startswith("dfoattack_problems.")}
+    shipped = {"biodiesel", "biodiesel-schedule", "airfoil", "airfoil-multipoint"}
+    assert ours - shipped == set(OTHERS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(OTHERS))
+def test_plugins_have_the_number_of_variables_that_is_listed(name: str) -> None:
+    try:
+        p = problem(name)
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert p.n == p.space.n_free == OTHERS[name]
+    assert p.has_gradient
 
 
 @pytest.mark.parametrize("name", ["biodiesel", "relu-polytope-n10-i1", "approximation-relu-i1", "digits-label-i1"])
@@ -149,7 +170,7 @@ def test_multipoint_is_the_airfoil_network_at_each_angle() -> None:
     f, C = p.outer(X, Y)
     np.testing.assert_allclose(f, -1000.0 * Y[:, 2::6].mean(axis=1))
     np.testing.assert_allclose(C[:, :3], np.array([0.6, 0.8, 1.0]) - Y[:, 1::6])
-    make = da.registry.load(da.registry.PROBLEMS, "airfoil-multipoint")
+    make = registry.load(registry.PROBLEMS, "airfoil-multipoint")
     with pytest.raises(da.ProblemError, match="`lifts` must be one or more finite numbers"):
         make(lifts=[])
     with pytest.raises(da.ProblemError, match="`size` must be one of"):

@@ -11,7 +11,7 @@ approximation-tanh, -relu (kinked)     6              networks trained on two ra
 digits-tanh, digits-relu (kinked)      64             least change of an image that a classifier takes for another digit
 digits-label (discontinuous)           64             the same, seeing nothing of the classifier but its answer, yes or no
 treatment (discontinuous)              9              cheapest change that a trained network calls good, yes or no
-plug-ins of other packages             any            everything else that is registered under `dfoattack.problems`
+the other plug-ins by their names      1 to 64        map and image counterfactuals, merging, rotation, ...
 
 Every problem exists twice: in `networks`, where solvers that use gradients get exact ones, and in `networks-blackbox`,
 where nobody gets any. Families come in instances i1, i2, ...: other weights, other data, other half-spaces.
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.suites.base import Instance, Suite
+from dfoattack import registry
 
 if TYPE_CHECKING:
     from dfoattack import Problem
@@ -79,8 +80,28 @@ FAMILIES = (
     Family("digits-label", (64,), "digits", "build", ("relu", True)),
     Family("treatment", (9,), "treatment", "build"),
 )
-# Plug-ins that others add: name -> n, so that listing the suite loads no network.
-OTHERS: dict[str, int] = {"counterfactual-map": 64, "counterfactual-map-path": 64}
+# The other plug-ins, where they are registered: name -> n, so that listing the suite loads no network.
+OTHERS = {
+    "counterfactual-map": 64,
+    "counterfactual-map-path": 64,
+    "ik-fk": 12,
+    "ik-net": 3,
+    "image-blend": 26,
+    "linear-merge": 4,
+    "merge-global": 1,
+    "merge-layer": 20,
+    "merge-task": 4,
+    "negate": 1,
+    "negate-multi": 4,
+    "pose-attack": 6,
+    "rot-cut-1d": 1,
+    "rot-fit": 6,
+    "rot-worst": 6,
+    "similarity-fit": 10,
+    "so-n": 12,
+    "stiefel": 10,
+    "xi-max": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,8 @@ def build(title: str, module: str, function: str, hidden: bool, *arguments: Any)
 
 def instances(suite: str, dimensions: tuple[int, ...]) -> Iterator[Instance]:
     """By family, n and instance."""
-    families = (*FAMILIES, *(_plugin(name, n, name) for name, n in OTHERS.items()))
+    registered = registry.names(registry.PROBLEMS)
+    families = (*FAMILIES, *(_plugin(name, n, name) for name, n in OTHERS.items() if name in registered))
     for family in families:
         for n in (n for n in family.sizes if n in dimensions):
             group = family.name + (f"-n{n}" if len(family.sizes) > 1 else "")
