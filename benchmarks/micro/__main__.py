@@ -12,7 +12,16 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-PARTS = ("overhead", "doors", "kernels", "compile_time", "attack_cost", "throughput", "attack_libraries", "storage_cost")
+PARTS = (
+    "overhead",
+    "doors",
+    "kernels",
+    "compile_time",
+    "attack_cost",
+    "throughput",
+    "attack_libraries",
+    "storage_cost",
+)
 
 
 def main() -> int:
