@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from dfoattack.surrogates.sklearn_model import SklearnSurrogate
     from dfoattack.torch_backend.surrogate_torch import TorchSurrogate
     from dfoattack.trials import Evaluations, Status, Trials
+    from dfoattack.verified import VerifiedResult, solve_verified
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ _HOMES = {
     "surrogates.sklearn_model": ("SklearnSurrogate",),
     "torch_backend": ("TorchSurrogate",),
     "trials": ("Evaluations", "Status", "Trials"),
+    "verified": ("VerifiedResult", "solve_verified"),
 }
 _MODULE_OF = {name: module for module, group in _HOMES.items() for name in group}
 
@@ -114,6 +116,7 @@ __all__ = [
     "StoreError",
     "TorchSurrogate",
     "Trials",
+    "VerifiedResult",
     "hypervolume",
     "minimize",
     "resume",
@@ -121,6 +124,7 @@ __all__ = [
     "scipy_method",
     "solve",
     "solve_multi",
+    "solve_verified",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

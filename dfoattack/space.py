@@ -167,6 +167,26 @@ class Box:
         self._wraps: bool = bool(period.any())
         self._inverse: FloatArray = _frozen(inverse)
 
+    def within(self, lower: FloatArray, upper: FloatArray) -> Box:
+        """Return the part of this box between `lower` and `upper` (n,); periodic, categorical and fixed variables stay as they are.
+
+        Raises
+        ------
+        ProblemError        nothing is left of a variable
+        """
+        kept = self.fixed_mask | (self.period > 0.0)
+        kept[list(self.categories)] = True
+        low = np.where(kept, self.lower, np.maximum(self.lower, lower))
+        high = np.where(kept, self.upper, np.minimum(self.upper, upper))
+        _variables.check_order(self.names, low, high)
+        for i in np.flatnonzero((self.granularity > 0.0) & ~kept).tolist():
+            g, inverse = self.granularity[i], self._inverse[i]
+            low[i], high[i] = _variables.lattice_bounds(self.names, i, low[i], high[i], g, inverse)
+        other = object.__new__(Box)
+        narrow = {"lower": low, "upper": high, "free_lower": low[self.free], "free_upper": high[self.free]}
+        other.__dict__.update({**self.__dict__, **{name: _frozen(array) for name, array in narrow.items()}})
+        return other
+
     # ---------------------------------------------------------------- two views of a point
 
     def reduce(self, X: FloatArray) -> FloatArray:
