@@ -82,7 +82,7 @@ class GradientView:
             self._require(len(lacking), 0)
             part = Z[lacking]
             (found,) = self._door.through_journal("outputs", part, lambda: (self._passes(part, self._forward),))
-            finite: BoolArray = np.isfinite(found).all(axis=1)
+            finite: BoolArray = np.all(np.isfinite(found), axis=1)
             for row, i, good in zip(found, lacking, finite, strict=True):
                 rows[keys[i]] = row
                 if good:
