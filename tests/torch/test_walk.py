@@ -14,6 +14,7 @@ import dfoattack as da  # noqa: E402
 from dfoattack.attacks.base import Target  # noqa: E402
 from dfoattack.attacks.pgd import PGD  # noqa: E402
 from dfoattack.attacks.projection import two_goal_linf  # noqa: E402
+from dfoattack.attacks.sign import SignLadder  # noqa: E402
 from dfoattack.evaluator import Evaluator  # noqa: E402
 from dfoattack.surrogate import CallableSurrogate  # noqa: E402
 from dfoattack.torch_backend import TorchSurrogate  # noqa: E402
@@ -182,10 +183,11 @@ def test_a_declared_failure_ends_the_walk_and_what_was_sent_counts():
 class Counted(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.inner, self.rows = network(), 0
+        self.inner, self.rows, self.calls = network(), 0, 0
 
     def forward(self, x):
         self.rows += len(x)
+        self.calls += 1
         return self.inner(x)
 
 
@@ -222,6 +224,19 @@ class TestMemory:
         X, V = np.random.default_rng(0).uniform(-1, 1, (11, N)), np.ones((11, M))
         np.testing.assert_allclose(phi.predict(X), TorchSurrogate(network()).predict(X), rtol=1e-12)
         np.testing.assert_allclose(phi.vjp(X, V), TorchSurrogate(network()).vjp(X, V), rtol=1e-12)
+
+    def test_a_multistart_does_not_depend_on_what_fits(self):
+        """The last digits may; each start ends where it ends with all memory in the world."""
+        ends = []
+        for module in (network(), self.Small(7, 5)):
+            solver = da.Solver(problem(module, True), {"starts": 24}, budget=10**5, seed=1)
+            while solver.state.lockstep is None or solver.state.lockstep.rows.size:
+                solver.ask()
+                solver.tell(solver.evaluate())
+            state = solver.state
+            ends.append((state.history.X[state.lockstep.ends], state.history.f[state.lockstep.ends]))
+        np.testing.assert_allclose(ends[0][1], ends[1][1], rtol=1e-6)
+        np.testing.assert_allclose(ends[0][0], ends[1][0], atol=1e-3)
 
     def test_one_row_that_does_not_fit_is_an_error(self):
         with pytest.raises(torch.OutOfMemoryError):
@@ -278,6 +293,23 @@ class TestSteps:
         found = torch_steps.two_goal_linf(*(torch.tensor(array) for array in (g_1, g_2, lo, hi))).numpy()
         expected = np.stack([two_goal_linf(*rows) for rows in zip(g_1, g_2, lo, hi, strict=True)])
         np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_ladder_is_one_product_and_one_pass_of_its_trials():
+    module = Counted()
+    evaluator = Evaluator(problem(module, False))
+    x = np.full((1, N - 1), 0.1)
+    known = evaluator.evaluate(x)
+    empty, n = np.empty(0), N - 1
+    box = (np.full(n, -1.0), np.full(n, 1.0), np.ones(n), empty, empty, np.empty(0, dtype=bool))
+    calls = module.calls
+    found = SignLadder()(
+        Target(x, known.F, known.C, *box), 0.5 ** np.arange(16.0), evaluator.view(), np.random.default_rng(0)
+    )
+    assert (module.calls, module.rows) == (calls + 1, 2)
+    told = evaluator.evaluate(np.clip(x[found.centre] + found.D, -1.0, 1.0))
+    assert (module.calls, module.rows) == (calls + 2, 18)
+    assert told.F.min() < known.F[0]
 
 
 class TestRuns:
