@@ -10,10 +10,12 @@ import dfoattack as da
 from dfoattack import registry
 from dfoattack.problem import Problem
 from dfoattack.testing.problems import ProblemContract
+from dfoattack_problems.rotation.experiments import sanity_errors
 from dfoattack_problems.rotation.fit import Rep, make_cut, make_fit
 from dfoattack_problems.rotation.groups import geodesic
 from dfoattack_problems.rotation.kinematics import make_ik_fk, make_ik_net
 from dfoattack_problems.rotation.matrices import make_similarity_fit, make_so_n, make_stiefel, umeyama
+from dfoattack_problems.rotation.networks import Autoencoder, load_weights, weights_path
 from dfoattack_problems.rotation.representations import NAMES, REPRESENTATIONS
 from dfoattack_problems.rotation.retraction import retraction_of, solve_with_retraction
 from dfoattack_problems.rotation.skeleton import chain
@@ -281,3 +283,17 @@ def test_foreign_weights_of_another_shape_are_refused(tmp_path: object) -> None:
     np.savez(path, a=np.zeros(3))
     with pytest.raises(ValueError, match=r"`weights` must hold arrays .*, got \{'a': \(3,\)\}"):
         make_worst("6d", weights=path)
+
+
+def test_declared_worst_errors_belong_to_the_shipped_weights_and_are_small() -> None:
+    for rep in NAMES:
+        known = make_worst(rep).known
+        assert known is not None
+        if REPRESENTATIONS[rep].continuous:
+            net = Autoencoder(rep)
+            assert load_weights(net, weights_path("sanity", rep)) == known.fingerprint
+            assert known.value < 10.0
+            if rep == "6d":
+                assert known.value >= sanity_errors(net, 20_000).largest
+        else:
+            assert known.value == 180.0
