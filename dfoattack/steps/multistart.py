@@ -13,9 +13,11 @@ from dfoattack.source_names import EXACT
 from dfoattack.state import OperatorCredit, Setup, SolverState
 from dfoattack.steps import admissible
 from dfoattack.steps._target import done_at, target_of, whole_box
+from dfoattack.steps._watched import Watched
 from dfoattack.steps.base import Proposal, Search
 
 CANDIDATES = 4  # random points a turn, of which the best is polished
+PROMISE = 1e-4  # gain that a descent must promise, in units of f_scale
 FAR = 10.0  # how far from the incumbent candidates lie where the box has no end, in units of the scale
 
 
@@ -53,7 +55,11 @@ class Multistart(Search):
         target, view = target_of(setup, state, X, F, C, operator.inner_points, view)
         best = np.lexsort((F, target.violation))[:1]
         target = replace(target, X=target.X[best], F=target.F[best], C=target.C[best])
-        found = operator(target, whole_box(setup, state), view, rng)
+        # What is expected to end at the incumbent's value is given up early.
+        feasible, f_scale = state.barrier.feas >= 0, state.barrier.f_scale
+        level = state.history.F[state.barrier.feas] - PROMISE * f_scale if feasible and not setup.softened else np.inf
+        watched = Watched(view, target, level, setup.options.gradient_cost)
+        found = operator(target, whole_box(setup, state), watched, rng)
         ends = setup.geometry.snapped(target.X[found.centre] + found.D)
         # The start is paid for: as an evaluation it costs nothing more.
         return Proposal.around(np.vstack([ends, target.X]), state.history.X[state.centre], False)

@@ -8,6 +8,9 @@ import pytest
 import dfoattack as da
 from dfoattack.attacks.base import AttackOperator, Displacements
 from dfoattack.solver import Solver
+from dfoattack.steps._target import done_at
+from dfoattack.steps._watched import Watched
+from dfoattack.testing.views import quadratic_view, target_at
 from tests.unit.searching import check_replay
 
 
@@ -61,8 +64,7 @@ def test_it_waits_until_the_incumbent_is_polished():
     while len(trials := solver.ask()):
         steps.append(trials.step)
         if trials.step == "multistart":
-            failed = solver.state.attack.credits[1].failed_at
-            assert failed == solver.state.centre
+            assert done_at(solver.state, solver.state.attack.credits[1], solver.state.centre)
         solver.tell(solver.evaluate())
     assert steps.index("attack") < steps.index("multistart")
 
@@ -98,6 +100,29 @@ def test_equalities_count_as_violation_on_both_sides():
 
 def test_saving_changes_nothing():
     check_replay(lambda: Solver(problem(2), budget=250, seed=2))
+
+
+def test_a_descent_that_will_not_arrive_is_ended_and_one_that_may_goes_on():
+    view = quadratic_view(np.eye(3), np.zeros(3))
+    target = target_at(view, [1.0, 1.0, 1.0], -2.0, 2.0)
+    for level, hopeless in ((-1.0, True), (-np.inf, True), (-1e-9, False), (0.4, False), (np.inf, False)):
+        watched = Watched(view, target, level, 2.0)
+        for k in range(10):  # values 1.5 * 4^-k: the pace leads to zero
+            Z = np.full((1, 3), 2.0**-k)
+            watched.values(Z, watched.outputs(Z))
+            watched.grad(Z)
+        assert watched.hopeless == hopeless
+        assert watched.affords(1, 1) != hopeless
+
+
+def test_a_descent_without_a_feasible_point_goes_on():
+    view = quadratic_view(np.eye(2), np.zeros(2), np.array([[1.0, 0.0]]), np.array([-9.0]))
+    watched = Watched(view, target_at(view, [1.0, 1.0], -2.0, 2.0), -5.0, 2.0)
+    for k in range(20):
+        Z = np.full((1, 2), 1.0 - 0.01 * k)
+        watched.values(Z, watched.outputs(Z))
+        watched.grad(Z)
+    assert not watched.hopeless
 
 
 # ---------------------------------------------------------------- what a useless attack costs
