@@ -18,6 +18,7 @@ FOLLOW = 0.3  # how fast the typical gain follows the last one
 POLL_FLOOR = 0.08  # least share of poll and covering in the recent cost
 POLL_HOPE = 0.15  # rate expected of the poll before it is known, in units of the mean rate
 STARVED = 0.1  # of the recent cost that its floor grants: an arm below it has been passed over for long and goes first
+KNOWN_LEAST = 1e-3  # mean rate that is assumed at least: rewards of last digits say nothing about arms not yet known
 GREED = 2.0  # shares are proportional to this power of the rates
 
 
@@ -46,16 +47,20 @@ class Credit:
 def earned(credit: Credit, count: int, arm: int, gain: float, cost: float, n: int) -> Credit:
     """The credit after `arm` (of `count`) spent `cost` evaluations and moved the incumbent by `gain` >= 0."""
     arms = list(credit.arms) or [Arm()] * count
-    typical = credit.typical
-    reward = 0.0
-    if gain > 0.0:
-        typical = gain if typical == 0.0 else (1.0 - FOLLOW) * typical + FOLLOW * gain
-        reward = gain / (gain + typical)
+    typical = followed(credit, gain).typical
+    reward = gain / (gain + typical) if gain > 0.0 else 0.0
     fade = math.exp(-cost / (MEMORY_A_VARIABLE * (n + 1.0)))
     arms = [Arm(a.reward * fade, a.cost * fade) for a in arms]
     mine = arms[arm]
     arms[arm] = Arm(mine.reward + reward, mine.cost + cost)
     return evolve(credit, arms=tuple(arms), typical=typical)
+
+
+def followed(credit: Credit, gain: float) -> Credit:
+    """The credit after a gain >= 0 by whoever it was: gains of the arms are measured by it."""
+    if not gain > 0.0:
+        return credit
+    return evolve(credit, typical=gain if credit.typical == 0.0 else (1.0 - FOLLOW) * credit.typical + FOLLOW * gain)
 
 
 def shares(
@@ -65,8 +70,7 @@ def shares(
     arms = credit.arms or (Arm(),) * len(floors)
     prior = 0.2 * (n + 1.0)  # cost at which an arm's own record outweighs the ignorance about it
     known = sum(a.reward for a in arms) / max(sum(a.cost for a in arms), prior)
-    if known <= 0.0:
-        known = 1.0
+    known = max(known, KNOWN_LEAST) if known > 0.0 else 1.0
     rates = [
         ((a.reward + known * hope * prior) / (a.cost + prior)) ** GREED if ok else 0.0
         for a, hope, ok in zip(arms, hopes, ready, strict=True)

@@ -17,6 +17,7 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.barrier import poll_centres
 from dfoattack.cache import point_key
+from dfoattack.credit import followed
 from dfoattack.gradient_sources.base import Room
 from dfoattack.gradient_sources.choice import probing
 from dfoattack.gradient_sources.poll_reuse import poll_jacobian
@@ -134,7 +135,9 @@ class Attack(Step):
             fresh = evolve(fresh, row=memo.row, gradient=memo.gradient)
         if memo.multipliers is not None:
             fresh = evolve(fresh, multipliers=memo.multipliers)
-        return evolve(state, attack=fresh)
+        # What attacks have gained is the measure of what the others gain.
+        gained = followed(state.credit, outcome.gain if outcome.improved else 0.0)
+        return evolve(state, attack=fresh, credit=gained)
 
     @staticmethod
     def _credit(

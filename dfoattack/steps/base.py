@@ -115,7 +115,7 @@ class Search(Step):
     local run clears it.
     """
 
-    elsewhere = False  # does not depend on the frame: may also work when the frame has converged
+    elsewhere = False  # ready where a local minimum is known, and works far from it: also when the frame has converged
     hope = 0.05  # rate expected before it is known, in units of the mean rate; the poll's is 0.15
 
     @abstractmethod

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.source_names import EXACT
 from dfoattack.state import OperatorCredit, Setup, SolverState
 from dfoattack.steps import admissible
 from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps._watched import Watched
-from dfoattack.steps.base import Proposal, Search
+from dfoattack.steps.base import Outcome, Proposal, Search
 
 CANDIDATES = 4  # random points a turn, of which the best is polished
 PROMISE = 1e-4  # gain that a descent must promise, in units of f_scale
 FAR = 10.0  # how far from the incumbent candidates lie where the box has no end, in units of the scale
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Which operator (index) has descended."""
+
+    operator: int
 
 
 class Multistart(Search):
@@ -29,7 +37,7 @@ class Multistart(Search):
     """
 
     name = "multistart"
-    hope = 0.5
+    hope = 1.0
     elsewhere = True
 
     def __init__(self, operators: Sequence[AttackOperator]) -> None:
@@ -62,7 +70,17 @@ class Multistart(Search):
         found = operator(target, whole_box(setup, state), watched, rng)
         ends = setup.geometry.snapped(target.X[found.centre] + found.D)
         # The start is paid for: as an evaluation it costs nothing more.
-        return Proposal.around(np.vstack([ends, target.X]), state.history.X[state.centre], False)
+        memo = Descent(self.operators.index(operator))
+        return Proposal.around(np.vstack([ends, target.X]), state.history.X[state.centre], False, memo=memo)
+
+    def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
+        memo: Descent | None = outcome.memo
+        if memo is None or not outcome.improved:
+            return state
+        # The new incumbent is polished already.
+        credits = list(self._credits(state))
+        credits[memo.operator] = evolve(credits[memo.operator], failed_at=outcome.row)
+        return evolve(state, attack=evolve(state.attack, credits=tuple(credits)))
 
     def _candidates(self, setup: Setup, state: SolverState, rng: np.random.Generator) -> FloatArray:
         """Uniform points of the box (k, n)."""

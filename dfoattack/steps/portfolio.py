@@ -16,6 +16,7 @@ from dfoattack.steps.base import Outcome, Proposal, Search, Step
 from dfoattack.steps.cma import CMA
 
 SPELL = 2.0  # times n + 1: cost without success after which a search that wants to go on must stand in line again
+POLISHED_HOPE = 0.02  # of poll and local searches where a polish has nothing left to do
 SEARCH_FLOOR = 0.02  # least share of every search that is ready
 
 
@@ -51,11 +52,18 @@ class Portfolio(Step):
         elif state.turn > 0 and ready[state.turn] and not credit.starves(state.credit, self.floors):
             arm = state.turn
         else:
-            arm = credit.choose(state.credit, ready, self.floors, self.hopes, setup.n)
+            arm = credit.choose(state.credit, ready, self.floors, self._hopes(ready), setup.n)
         if arm <= 0:
             return Proposal.nothing(setup.n)
         proposal = self.searches[arm - 1].propose(setup, state, rng, view)
         return evolve(proposal, memo=Chosen(arm, proposal.memo), name=self.searches[arm - 1].name)
+
+    def _hopes(self, ready: Sequence[bool]) -> tuple[float, ...]:
+        """Rates expected of the arms; next to nothing round an incumbent that is known to be as good as a local minimum."""
+        far = [i for i, search in enumerate(self.searches, 1) if search.elsewhere]
+        if not any(ready[i] for i in far):
+            return self.hopes
+        return tuple(hope if i in far else min(hope, POLISHED_HOPE) for i, hope in enumerate(self.hopes))
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         chosen: Chosen | None = outcome.memo
