@@ -92,7 +92,8 @@ class AirfoilNet(torch.nn.Module):
     def _constant(self, name: str, value: npt.NDArray[np.floating]) -> None:
         self.register_buffer(name, torch.as_tensor(value.astype(np.float64)))
 
-    def _scaled_inputs(self, design: torch.Tensor) -> torch.Tensor:
+    def scaled_inputs(self, design: torch.Tensor) -> torch.Tensor:
+        """Inputs of the networks (k, 25) from designs (k, 18)."""
         alpha = torch.deg2rad(design[:, 17:18])
         cosine = torch.cos(alpha)
         sharp = torch.zeros_like(alpha)
@@ -102,7 +103,7 @@ class AirfoilNet(torch.nn.Module):
     def forward(self, design: torch.Tensor) -> torch.Tensor:
         """Evaluate (k, 18) -> (k, 6 q)."""
         k = len(design)
-        inputs = self._scaled_inputs(design)
+        inputs = self.scaled_inputs(design)
         mirrored = inputs[:, _MIRROR_FROM] * self.get_buffer("mirror_sign")
         both = torch.cat([inputs, mirrored])
         offset = both - self.get_buffer("mean")

@@ -19,6 +19,7 @@ from .geometry import TE_STATION, thickness
 from .model import CD, CL, CM, CONFIDENCE, N_OUTPUTS, SIZES, AirfoilNet, weights_digest
 from .optima import OPTIMA
 from .picture import picture
+from .support import support_of
 
 __all__ = ["make_problem"]
 
@@ -89,17 +90,18 @@ def make_problem(
     _check(limits, reynolds, ncrit)
     sizes = _sizes(size, robust_size if robust else None)
     problem_is_default = limits == Limits.of(goal) and (reynolds, ncrit) == (REYNOLDS, NCRIT)
-    objective = _objective(goal)
+    objective, net = _objective(goal), AirfoilNet(sizes, reynolds, ncrit)
     return Problem(
         name="airfoil",
         sense="maximize",
-        surrogate=AirfoilNet(sizes, reynolds, ncrit),
+        surrogate=net,
         objective=objective,
         constraints=_constraints(limits),
         space=Box(LOWER, UPPER, names=NAMES, units=UNITS),
         x0=START,
         known=_known(goal, sizes) if problem_is_default else None,
         verify=_verify(objective, reynolds, ncrit),
+        support=support_of(net),
         picture=partial(picture, limits=limits),
     )
 
