@@ -171,8 +171,8 @@ def solve_verified(
     refit : callable, optional          (problem, X (v, n), f (v,), violation (v,)) -> Problem with a better model, after every round that was
                                         poor; the region then stays as it is
     shrink : float                      in (0, 1)
-    tol : float                         >= 0; ends when prediction and truth of the best point agree within tol max(1, abs f), and nothing
-                                        better by as much is predicted
+    tol : float                         >= 0; ends when prediction and truth of the best point agree within tol max(1, abs f) and nothing
+                                        better by as much is predicted, or when all that is offered was verified before
     seed : int                          round i is solved with seed + i
     options : Options or mapping        of the runs
     callback : callable, optional       called with (number, Round) after every round
@@ -219,7 +219,7 @@ def solve_verified(
         played.append(_judged(problem, result, known, before, len(offered), size, tol))
         last = played[-1]
         if last.action == "end":
-            message = "Prediction and truth agree, and the model offers nothing better"
+            message = "The model offers nothing better than what is verified"
         elif last.action == "refit or shrink":
             if refit is not None:
                 problem = _refitted(refit, problem, known)
@@ -304,17 +304,20 @@ class _Verified:
 
 
 def _offered(result: Result, problem: Problem, known: _Verified, top: int) -> list[tuple[FloatArray, float]]:
-    """The best `top` points of a run by the model, apart from each other and from what was verified; the best one always, unless known."""
+    """Those of the best `top` points of a run by the model, apart from each other, that were not verified before; the best one counts as
+    verified only if it was to the last bit."""
     reach = reach_of(known.problem, training_inputs(known.problem))
+    seen: list[FloatArray] = []
     chosen: list[tuple[FloatArray, float]] = []
     for row in _ranked(result.records, problem):
         x = result.records.x[row]
-        first = not chosen and not any(np.array_equal(x, other) for other in known.X)
-        if (first and row == result.best_index) or not (
-            known.near(x, reach) or any(float(np.max(np.abs(x - other) / reach)) < APART for other, _ in chosen)
-        ):
+        if any(float(np.max(np.abs(x - other) / reach)) < APART for other in seen):
+            continue
+        new = not any(np.array_equal(x, other) for other in known.X) if not seen else not known.near(x, reach)
+        seen.append(x)
+        if new:
             chosen.append((x, float(result.records.fun[row])))
-        if len(chosen) == top:
+        if len(seen) == top:
             break
     return chosen
 

@@ -1,8 +1,8 @@
 """Trust: how far an answer over a learned model can be believed, and how to keep the optimiser where it can.
 
 The better an optimiser, the better it finds the errors of a model that flatter it. `DataSupport` and `supported` keep designs where the
-model has seen data; `Caution` asks several models;
-`robust` optimises the worst case of a ball; `report` says what is known about an answer, and what is not.
+model has seen data; `Caution` asks several models; `robust` optimises the worst case of a ball; `dfoattack.solve_verified` asks the true
+simulator now and then; `report` says what is known about an answer, and what is not.
 """
 
 from __future__ import annotations
