@@ -1,7 +1,8 @@
-"""The comparison behind the claims about the derivative-free core, made by one command: `python -m benchmarks.core --out DIR`.
+"""The comparisons behind the claims, made by one command: `python -m benchmarks.core --out DIR`.
 
     python -m benchmarks.core --out DIR --part quick      # what the committed report holds: hours on two cores
     python -m benchmarks.core --out DIR --part full       # every size and budget: a day
+    python -m benchmarks.core --out DIR --part networks   # networks, with and without gradients: two hours
     python -m benchmarks.core --out DIR --ours            # our own runs only, e.g. after a change
 
 It calls the arena once per line of a plan, so it goes on where it was stopped, and ends with the report.
@@ -70,22 +71,36 @@ FULL = (
     Line("mixed-integer", "", "200n", "nomad,cma-es"),
     Line("discontinuous", "", "200n", "nomad,cma-es"),
 )
+# One instance of every kind: plug-ins, small and large, smooth, kinked, in half-spaces, with an equality, discontinuous.
+WHITE_BOX = (
+    "biodiesel,schedule,airfoil-cd,airfoil-robust,airfoil-multipoint,relu-box-n10-i1,relu-box-n1000-i1,tanh-box-n100-i1,"
+    "relu-polytope-n10-i1,tanh-polytope-n100-i1,approximation-relu-i1,approximation-tanh-i1,digits-tanh-i1,digits-label-i1,"
+    "treatment-i1"
+)
+BLACK_BOX = "biodiesel,schedule,airfoil-cd,relu-box-n10-i1,tanh-polytope-n100-i1,approximation-tanh-i1,digits-label-i1,treatment-i1"
+NETWORKS = (
+    Line("networks", "", "1000", "slsqp,lbfgsb,adam,ipopt,cma-es,cobyqa,nomad,study-hybrid", only=WHITE_BOX),
+    Line("networks-blackbox", "", "1000", "slsqp,cma-es,cobyqa,nomad", only=BLACK_BOX),
+)
+PARTS = {"quick": QUICK, "full": FULL, "networks": NETWORKS}
+# A peer that cannot do a thousand variables in this time is shown with what it has found.
+SECONDS = "20"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status of the first call that failed, else 0."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.core", description="dfoattack beside its peers, without gradients."
+        prog="python -m benchmarks.core", description="dfoattack beside its peers, without and with gradients."
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--part", choices=("quick", "full"), default="quick")
+    parser.add_argument("--part", choices=tuple(PARTS), default="quick")
     parser.add_argument("--ours", action="store_true", help="run dfoattack only, and again where it has run before")
     parser.add_argument(
         "--ablations", action="store_true", help="also variants of ours with single parts off, on bbob n = 2 and 5"
     )
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; more than one spoils the seconds")
     a = parser.parse_args(argv)
-    lines = QUICK if a.part == "quick" else FULL
+    lines = PARTS[a.part]
     calls = [(line, OURS if a.ours else f"{OURS},{line.peers}") for line in lines]
     if a.ablations:
         calls.append((QUICK[0], ABLATIONS))
@@ -95,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words += ["--n", line.n] if line.n else []
         words += ["--only", line.only] if line.only else []
         words += ["--again", OURS] if a.ours else []
+        words += ["--seconds", SECONDS] if a.part == "networks" else []
         status = arena(words)
         if status > 1:  # 1: a run failed, which is a result
             return status

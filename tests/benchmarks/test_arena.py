@@ -18,10 +18,13 @@ import dfoattack as da
 from benchmarks import baselines
 from benchmarks.__main__ import main
 from benchmarks.arena.cells import Cell, cells_of, parse_budget
+from benchmarks.arena.document import markdown
 from benchmarks.arena.process import ROOT, Limits
 from benchmarks.arena.progress import Progress
 from benchmarks.arena.runner import run_all
+from benchmarks.arena.slices import slices_of
 from benchmarks.arena.store import FILE, Run, Store
+from benchmarks.arena.tables import by_n
 
 SUITE = "tests.benchmarks.toy:suite"
 TOY = "tests.benchmarks.toy."
@@ -207,7 +210,17 @@ def rows(folder: Path) -> list[tuple[object, ...]]:
             return []
 
 
-def test_a_runner_that_is_killed_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def table(folder: Path) -> str:
+    """The table that a report of this folder begins with, and the staircases behind it."""
+    with Store(folder) as store:
+        runs = sorted(store.runs(), key=lambda run: run.cell.key)
+    staircases = [
+        (r.cell.key, r.status, r.nfev, {k: (a.tolist(), v.tolist()) for k, (a, v) in r.curves.items()}) for r in runs
+    ]
+    return markdown([by_n(slices_of(runs, {}), "strict")]) + repr(staircases)
+
+
+def test_a_runner_that_is_killed_goes_on_where_it_stopped_and_gives_the_same_table(tmp_path: Path) -> None:
     pytest.importorskip("cma")
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", *command(tmp_path)],
@@ -230,6 +243,8 @@ def test_a_runner_that_is_killed_goes_on_where_it_stopped(tmp_path: Path) -> Non
     assert len(after) == len({row[2:] for row in after}) == 16
     assert main(command(tmp_path)) == 0
     assert rows(tmp_path) == after
+    assert main(command(tmp_path / "never stopped")) == 0
+    assert table(tmp_path) == table(tmp_path / "never stopped")
     for child in children:  # a solver does not outlive its runner
         assert not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes()
 
