@@ -84,7 +84,7 @@ NETWORKS = (
 )
 PARTS = {"quick": QUICK, "full": FULL, "networks": NETWORKS}
 # A peer that cannot do a thousand variables in this time is shown with what it has found.
-SECONDS = "20"
+SECONDS = "60"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
