@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import roma
@@ -18,6 +20,7 @@ from dfoattack.space import Box
 from .fit import chart, chosen_representation, column_norms, instance_generator
 from .groups import geodesic
 from .networks import PoseNet, load_weights, weights_path
+from .pictures import FloatArray, draw_tree
 from .representations import Representation
 from .skeleton import Skeleton, chain, shipped_motion
 from .train import split_motion
@@ -100,8 +103,21 @@ def make_ik_fk(joints: int = 4, rep: JointRep = "rodriguez", instance: int = 0, 
         known=Known(0.0, x=solution.numpy(), kind="exact", tol=1e-12, how="the pose that the target was made of")
         if prior == 0.0
         else None,
+        picture=_picture(phi, joints + 1, chosen.encode(straight).repeat(joints), target[None]),
         backend="torch",
     )
+
+
+def _picture(phi: Forward | Body, joints: int, start: Tensor, targets: Tensor) -> Callable[[Any, Any], None]:
+    """Chain or body with its targets; a chain's outputs begin with the first bone's end, a body's with the root."""
+
+    def places(X: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            found = phi(torch.from_numpy(X))[0, : 3 * joints].reshape(-1, 3).numpy()
+        return np.concatenate([np.zeros((joints - len(found), 3)), found])
+
+    parents = phi.skeleton.parents
+    return partial(draw_tree, places=places, parents=parents, targets=targets.numpy(), start=start.numpy())
 
 
 def _random_pose(limit: Tensor, rng: np.random.Generator) -> Tensor:
@@ -178,16 +194,15 @@ def make_ik_net(n: int = 3, instance: int = 0, *, weights: str | None = None) ->
     trained, test = split_motion(motion)
     net = PoseNet("6d", skeleton.joints)
     digest = load_weights(net, weights_path("ik", "6d") if weights is None else Path(weights))
-    index = {name: j for j, name in enumerate(skeleton.names)}
-    hands = [index[hand] for hand, _ in HANDS[: n // 3]]
+    hands, upper = ([skeleton.names.index(pair[i]) for pair in HANDS[: n // 3]] for i in (0, 1))
     reference = test[int(rng.integers(len(test)))]
     phi = Body(net, skeleton, reference, tuple(hands))
-    shoulders = phi.reference[[index[shoulder] for _, shoulder in HANDS[: n // 3]]]
+    shoulders = phi.reference[upper]
     arm = float(np.linalg.norm(skeleton.offsets[[hands[0], hands[0] - 1]], axis=1).sum())
     constraints = _body_constraints(phi, trained, reference, shoulders, arm)
     space = Box((shoulders - arm).flatten().numpy(), (shoulders + arm).flatten().numpy(), units=["cm"] * n)
-    x0 = 0.5 * (shoulders + phi.reference[hands]).flatten()
-    solution = _feasible_inputs(phi, constraints, phi.reference[hands].flatten(), rng)
+    asked = phi.reference[hands]
+    x0, solution = 0.5 * (shoulders + asked).flatten(), _feasible_inputs(phi, constraints, asked.flatten(), rng)
     target = _hands(phi, phi(solution[None]))[0]
 
     def error(y: Tensor) -> Tensor:
@@ -209,6 +224,7 @@ def make_ik_net(n: int = 3, instance: int = 0, *, weights: str | None = None) ->
             how="the inputs that the targets were made of",
             fingerprint=digest,
         ),
+        picture=_picture(phi, skeleton.joints, x0, target.unflatten(0, (-1, 3))),
         backend="torch",
     )
 

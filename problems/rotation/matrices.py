@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -162,9 +164,9 @@ def umeyama(P: FloatArray, Q: FloatArray) -> FloatArray:
     return np.concatenate([scale * R, (q - scale * R @ p)[:, None]], axis=1)
 
 
-def _made(factory: object, *arguments: int) -> Representation:
+def _made(factory: Callable[..., Representation], *arguments: int) -> Representation:
     try:
-        return factory(*arguments)  # type: ignore[operator, no-any-return]
+        return factory(*arguments)
     except ValueError as error:
         raise ProblemError(str(error)) from None
 
@@ -172,7 +174,7 @@ def _made(factory: object, *arguments: int) -> Representation:
 def _over_matrices(
     name: str,
     rep: Representation,
-    objective: object,
+    objective: Callable[[Tensor], Tensor],
     start: Tensor,
     value: float,
     best: FloatArray,
@@ -185,7 +187,7 @@ def _over_matrices(
         name=name,
         sense="maximize",
         surrogate=Decoder(rep),
-        objective=objective,  # type: ignore[arg-type]
+        objective=objective,
         constraints=constraints,
         space=Box(-bound, bound),
         x0=np.clip(rep.encode(start).numpy(), -bound, bound),

@@ -3,6 +3,7 @@ one on which a pose estimator does (`pose-attack`)."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from .fit import Rep, chart, chosen_representation, instance_generator
 from .groups import haar, off_target
 from .networks import Autoencoder, CloudNet, load_weights, weights_path
 from .optima import WORST
+from .pictures import FloatArray, draw_answer
 from .representations import REPRESENTATIONS, Representation
 from .train import object_clouds
 
@@ -127,6 +129,12 @@ def make_pose_attack(
 
 def _attack(name: str, phi: nn.Module, start: Tensor, constraints: list[Constraint], known: Known | None) -> Problem:
     space, norms = chart(SIX)
+
+    def answers(X: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            return phi(torch.from_numpy(X)).numpy()
+
+    picture = partial(draw_answer, answers=answers, cloud=object_clouds(dtype=torch.float64)[0].numpy())
     return Problem(
         name=name,
         sense="maximize",
@@ -136,5 +144,6 @@ def _attack(name: str, phi: nn.Module, start: Tensor, constraints: list[Constrai
         space=space,
         x0=SIX.encode(start).numpy(),
         known=known,
+        picture=picture,
         backend="torch",
     )

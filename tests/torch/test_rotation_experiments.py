@@ -309,7 +309,11 @@ def test_a_small_study_writes_tables_and_pictures_and_repeats_nothing(
 
 
 @pytest.mark.slow
-def test_parts_are_made_in_other_processes(tmp_path: Path) -> None:
-    parts = [study.Part("sanity", "6d", seed, (5, 100)) for seed in (0, 1)]
-    assert set(study._made(parts, tmp_path)) == set(parts)
-    assert all(part.path(tmp_path).exists() for part in parts)
+def test_the_quick_study_shows_the_gap(tmp_path: Path) -> None:
+    """Made in other processes, as a user does; a minute's worth."""
+    study.run(tmp_path, quick=True, seeds=1, progress=lambda done, total, text: None)
+    rows = (tmp_path / "rotation.csv").read_text(encoding="utf-8").splitlines()
+    largest = {tuple(row.split(",")[:2]): float(row.split(",")[-1]) for row in rows[1:]}
+    assert all(largest["sanity", rep] < 25.0 for rep in ("6d", "5d", "svd"))
+    assert all(largest["sanity", rep] > 120.0 for rep in ("quaternion", "euler"))
+    assert "| 6D, free, with retraction | 100 % |" in (tmp_path / "rotation.md").read_text(encoding="utf-8")

@@ -297,3 +297,14 @@ def test_declared_worst_errors_belong_to_the_shipped_weights_and_are_small() -> 
                 assert known.value >= sanity_errors(net, 20_000).largest
         else:
             assert known.value == 180.0
+
+
+@pytest.mark.parametrize("name", ["rot-worst", "pose-attack", "ik-fk", "ik-net"])
+def test_pictures_are_drawn(name: str, tmp_path: object) -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    problem = registry.load(registry.PROBLEMS, name)()
+    figure = figures.Figure()
+    problem.picture(da.solve(problem, budget=5, seed=0), figure)
+    figure.savefig(f"{tmp_path}/picture.png")
+    (axes,) = figure.axes
+    assert len(axes.collections) + len(axes.lines) >= 2 and axes.get_title()
