@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from dfoattack._typing import FloatArray
+from dfoattack.cache import point_keys
 from dfoattack.errors import ProblemError
 from dfoattack.native import Functions, Tally, WalkRecord, WalkRequest
 from dfoattack.torch_backend.steps import steepest_linf, two_goal_linf
@@ -55,8 +56,13 @@ class _Walk:
         reach = up(request.radius)[:, None] * self.w
         self.lo = torch.maximum(self.lower - self.X, -reach)
         self.hi = torch.minimum(self.upper - self.X, reach)
-        begin = np.clip(request.X + request.D, request.lower, request.upper)
-        _, self.first, self.copy = np.unique(begin, axis=0, return_index=True, return_inverse=True)
+        self.stride = self.eta * self.w
+        places: dict[bytes, int] = {}  # rows that begin at the same point
+        keys = point_keys(np.clip(request.X + request.D, request.lower, request.upper))
+        self.copy = torch.tensor([places.setdefault(key, len(places)) for key in keys], device=device)
+        first = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
+        self.first = torch.tensor([first[key] for key in places], device=device)
+        self.all_free = functions.free.size == functions.base.size
         k, n = request.X.shape
         self.best = torch.zeros((k, n), dtype=torch.float64, device=device)
         self.best_h, self.best_f = (torch.full((k,), torch.inf, dtype=torch.float64, device=device) for _ in range(2))
@@ -74,7 +80,7 @@ class _Walk:
             points.append(Z)
             of_f.append(wanted[0])
             of_h.append(wanted[1])
-            self.D = torch.clamp(self.D + self._step(g_f, g_h, *wanted[1:]), self.lo, self.hi)
+            self._advance(g_f, g_h, *wanted[1:])
         Z = self._points()
         with torch.no_grad():
             Y, F, C = self._values(Z)
@@ -98,7 +104,9 @@ class _Walk:
 
     def _beginning(self, Z: Tensor) -> tuple[Any, ...]:
         """Rows that begin at the same point share its pass and its product."""
-        first, copy = (torch.tensor(np.ravel(index), device=self.device) for index in (self.first, self.copy))
+        first, copy = self.first, self.copy
+        if first.shape[0] == Z.shape[0]:
+            return self._look(Z)
         Y, F, C, g_f, g_h, wanted = self._look(Z[first])
         return Y[copy], F[copy], C[copy], g_f[copy], g_h[copy], tuple(mask[copy] for mask in wanted)
 
@@ -131,14 +139,14 @@ class _Walk:
         back = parts[0]
         if back is None:
             return torch.zeros_like(leaf)
-        good = rows & torch.isfinite(back).all(dim=1)
-        return torch.where(good[:, None], back, torch.zeros_like(back))
+        good = rows & torch.isfinite(back.sum(dim=1))
+        return back.masked_fill_(~good[:, None], 0.0)
 
     def _values(self, Z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Y as float64, F (k,) and C (k, p); +inf where something is not finite."""
         k = Z.shape[0]
         self.tally.passes += k
-        X = self.base.expand(k, -1).index_copy(1, self.free, Z)
+        X = Z if self.all_free else self.base.expand(k, -1).index_copy(1, self.free, Z)
         Y = self.phi(X.to(self.dtype)).to(torch.float64)
         columns = [self._outer(fn, X if takes_x else None, Y, dtype) for fn, takes_x, dtype in self.functions.outer]
         table = torch.cat(columns, dim=1)
@@ -158,14 +166,21 @@ class _Walk:
 
     # ---------------------------------------------------------------- steps
 
-    def _step(self, g_f: Tensor, g_h: Tensor, guarded: Tensor, infeasible: Tensor) -> Tensor:
-        """The best step of length eta inside the box; for both goals where a row minds constraints."""
+    def _advance(self, g_f: Tensor, g_h: Tensor, guarded: Tensor, infeasible: Tensor) -> None:
+        """The best step of length eta inside the box, for both goals where a row minds constraints; then back into the ball."""
+        if self.tol.shape[0]:
+            self.D = self.D + self._guarded_step(g_f, g_h, guarded, infeasible)
+        else:
+            self.D = self.D - torch.sign(g_f).mul_(
+                self.stride
+            )  # what leaves the box is cut off with what leaves the ball
+        self.D.clamp_(self.lo, self.hi)
+
+    def _guarded_step(self, g_f: Tensor, g_h: Tensor, guarded: Tensor, infeasible: Tensor) -> Tensor:
         a = torch.clamp(self.lower - self.X - self.D, max=0.0)
         b = torch.clamp(self.upper - self.X - self.D, min=0.0)
-        lo, hi = torch.maximum(a, -self.eta * self.w), torch.minimum(b, self.eta * self.w)
+        lo, hi = torch.maximum(a, -self.stride), torch.minimum(b, self.stride)
         plain = steepest_linf(g_f, lo, hi)
-        if not self.tol.shape[0]:
-            return plain
         both = two_goal_linf(g_f, g_h, lo, hi)
         alone = ~both.any(dim=1) & infeasible
         both = torch.where(alone[:, None], steepest_linf(g_h, lo, hi), both)
@@ -187,4 +202,4 @@ class _Walk:
 
 
 def _down(tensor: Tensor) -> FloatArray:
-    return np.array(tensor.detach().cpu().to(torch.float64).numpy())
+    return np.asarray(tensor.detach().cpu().to(torch.float64).numpy())
