@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dfoattack as da
+from dfoattack import codec
 from dfoattack.attacks.base import AttackOperator, Displacements
 from dfoattack.solver import Solver
 from dfoattack.steps._target import done_at
@@ -182,3 +183,23 @@ def test_the_cost_of_a_useless_attack_tends_to_zero(operator):
         shares.append((rows + 3.0 * counters.ngev) / budget)
     assert shares[0] > shares[1] > shares[2]
     assert shares[2] < 0.5 * shares[1] and shares[2] < (0.02 if operator.name == "uphill" else 0.1)
+
+
+# ---------------------------------------------------------------- multipliers
+
+
+def test_multipliers_are_kept_in_the_state_and_survive_saving():
+    p = da.Problem(
+        objective=lambda X: (X**2).sum(axis=1),
+        objective_grad=lambda X: 2.0 * X,
+        constraints=[da.Constraint(lambda X: 1.0 - X[:, 0], grad=lambda X, Y, W: (-W @ np.eye(1, X.shape[1]), None))],
+        space=da.Box([-4.0] * 2, [4.0] * 2),
+        x0=[3.0, 2.0],
+        sense="minimize",
+    )
+    solver = Solver(p, {"attacks": ("al",), "searches": ()}, budget=80, seed=0)
+    while len(solver.ask()):
+        solver.tell(solver.evaluate())
+    known = codec.from_bytes(codec.to_bytes(solver.state)).attack.multipliers
+    assert known.tobytes() == solver.state.attack.multipliers.tobytes()
+    np.testing.assert_allclose(known / solver.state.barrier.columns.scale, [2.0], rtol=1e-2)
