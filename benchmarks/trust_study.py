@@ -3,8 +3,9 @@
     python -m benchmarks.trust_study [--seeds 3] [--budget 200] [--out benchmarks/results/trust.md]
 
 Four networks of the same reactor (hard or soft head; trained on t <= 120 min and Q <= 8 W, or on t <= 60 and Q in [4, 6] only) are optimised
-in the same box, t <= 120 and Q <= 20: without trust (the best optimum known, and a run from the default start), inside a data support, against the worst point of a ball, as the worse of two networks, and
-under the eyes of the true simulator. Runs are kept in a .jsonl file beside the table; stopped, the study goes on where it was.
+in the same box, t <= 120 and Q <= 20: without trust (the best optimum known, and a run from the default start), inside a data support, against
+the worst point of a ball, as the worse of two networks, and under the eyes of the true simulator (true violations up to 0.5 count as none
+there). Runs are kept in a .jsonl file beside the table; stopped, the study goes on where it was.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ TRUE_BEST, TRUE_X = 3.335336, (81.028, 6.1707)  # problems/biodiesel/README.md
 RHO, STEPS = 0.01, 5
 PRICE = 1 + (STEPS + 1) + 2 * STEPS  # of one robust evaluation, in evaluations
 ROUNDS = 8
+ALLOWED = 0.5  # true violation that a verified run may have: degC, mol/L
 SCALE = np.array([120.0, 20.0])  # min, W
 
 _COLOURS = dict(
@@ -76,7 +78,9 @@ def run(head: str, support: str, way: str, seed: int, budget: float) -> dict[str
         x, predicted, cost = known.x, known.value, math.nan
     elif way.startswith("verified"):
         region = None if way == "verified" else da.trust.DataSupport(plain.support, "knn", space=plain.space)
-        found = da.solve_verified(plain, budget=ROUNDS * budget, verify=truth, rounds=ROUNDS, support=region, seed=seed)
+        found = da.solve_verified(
+            plain, budget=ROUNDS * budget, verify=truth, rounds=ROUNDS, support=region, violation_tol=ALLOWED, seed=seed
+        )
         x, predicted, cost, calls = found.x, found.predicted, found.cost, len(found.f_true)
     else:
         problem, limit = plain, budget

@@ -151,6 +151,7 @@ def solve_verified(
     refit: Refit | None = None,
     shrink: float = 0.5,
     tol: float = 1e-3,
+    violation_tol: float = 0.0,
     seed: int = 0,
     options: Options | Mapping[str, Any] | None = None,
     callback: Callable[[int, Round], object] | None = None,
@@ -172,7 +173,9 @@ def solve_verified(
                                         poor; the region then stays as it is
     shrink : float                      in (0, 1)
     tol : float                         >= 0; ends when prediction and truth of the best point agree within tol max(1, abs f) and nothing
-                                        better by as much is predicted, or when all that is offered was verified before
+                                        better by as much is predicted, or when the model offers the best verified point itself
+    violation_tol : float               >= 0, true violation up to which a point counts as truly feasible. The model is a little wrong about
+                                        active constraints too: with 0 the region shrinks until none is active
     seed : int                          round i is solved with seed + i
     options : Options or mapping        of the runs
     callback : callable, optional       called with (number, Round) after every round
@@ -198,10 +201,10 @@ def solve_verified(
     (True, True)
     """
     ask = _simulator(problem, verify)
-    _check(rounds, top, shrink, tol, budget)
+    _check(rounds, top, shrink, tol, violation_tol, budget)
     seed, chosen = check_seed(seed), Options.make(options)
     region: Region = BoxRegion() if support is None else SupportRegion(support)
-    known = _Verified(problem, ask)
+    known = _Verified(problem, ask, float(violation_tol))
     if problem.x0 is not None:
         known.add(problem.x0[0], math.nan)
     size, cost, played = 1.0, 0.0, []
@@ -243,8 +246,8 @@ def solve_verified(
 class _Verified:
     """The verified points."""
 
-    def __init__(self, problem: Problem, ask: Verify) -> None:
-        self.problem, self.ask = problem, ask
+    def __init__(self, problem: Problem, ask: Verify, tol: float) -> None:
+        self.problem, self.ask, self.tol = problem, ask, tol
         self.X: list[FloatArray] = []
         self.f: list[float] = []
         self.predicted: list[float] = []
@@ -259,7 +262,7 @@ class _Verified:
 
     def key(self, i: int) -> tuple[float, float]:
         """Smaller is better: true violation, then f; a value that is not a number is worst, a violation that was not told is none."""
-        violation = 0.0 if math.isnan(self.violation[i]) else max(0.0, self.violation[i])
+        violation = 0.0 if math.isnan(self.violation[i]) else max(0.0, self.violation[i] - self.tol)
         f = self.problem.sign * self.f[i]
         return (violation, f) if math.isfinite(f) else (math.inf, math.inf)
 
@@ -290,7 +293,7 @@ class _Verified:
             fun=self.f[i],
             violation=self.violation[i],
             predicted=self.predicted[i],
-            feasible=not self.violation[i] > 0.0 and math.isfinite(self.f[i]),
+            feasible=self.key(i)[0] == 0.0,
             X=np.array(self.X),
             f_true=np.array(self.f),
             f_predicted=np.array(self.predicted),
@@ -337,8 +340,9 @@ def _judged(
 ) -> Round:
     """What a round was worth, and what to do next."""
     if not count:
-        # Everything the model offers was verified before: it can do no better than what is known.
-        return Round(size, result.fun, math.nan, math.nan, math.nan, "end")
+        # All that is offered was verified before. If that is the best point itself, the model can do no better; else it insists on an error.
+        same = result.best_index >= 0 and known.best is not None and np.array_equal(result.x, known.best)
+        return Round(size, result.fun, math.nan, math.nan, math.nan, "end" if same else "refit or shrink")
     first = len(known.f) - count
     predicted, true, violation = known.predicted[first], known.f[first], known.violation[first]
     records = result.records
@@ -346,12 +350,13 @@ def _judged(
     promised = problem.sign * (float(records.fun[0]) - predicted) if begun else math.inf
     gained = min(known.key(i) for i in range(first, len(known.f))) < before
     small = tol * max(1.0, abs(true))
-    truly = before[0] == 0.0 and not violation > 0.0
+    held = known.key(first)[0] == 0.0
+    truly = before[0] == 0.0 and held
     if math.isfinite(promised) and promised > 0.0 and truly and math.isfinite(true):
         ratio = (before[1] - problem.sign * true) / promised
     else:
         ratio = 1.0 if known.key(first) < before else 0.0
-    agrees = abs(predicted - true) <= small and not violation > 0.0
+    agrees = abs(predicted - true) <= small and held
     if agrees and promised <= small:
         action = "end"
     elif ratio < POOR and not (agrees and gained):
@@ -382,12 +387,13 @@ def _simulator(problem: Problem, verify: Verify | None) -> Verify:
     return chosen
 
 
-def _check(rounds: Any, top: Any, shrink: float, tol: float, budget: float) -> None:
+def _check(rounds: Any, top: Any, shrink: float, tol: float, violation_tol: float, budget: float) -> None:
     for name, value in (("rounds", rounds), ("top", top)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
             raise OptionError(f"`{name}` must be an integer >= 1, got {value!r}.")
     if not 0.0 < check_finite_scalar("shrink", shrink, error=OptionError) < 1.0:
         raise OptionError(f"`shrink` must be in (0, 1), got {shrink!r}.")
     check_finite_scalar("tol", tol, low=0.0, error=OptionError)
+    check_finite_scalar("violation_tol", violation_tol, low=0.0, error=OptionError)
     if not check_finite_scalar("budget", budget, error=OptionError) / rounds >= 1.0:
         raise OptionError(f"`budget` must be at least one evaluation a round, {rounds}, got {budget!r}.")

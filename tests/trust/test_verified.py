@@ -73,6 +73,25 @@ def test_true_constraints_come_first() -> None:
     assert found.rounds[0].action == "shrink" and found.rounds[0].violation > 0.0
 
 
+def test_a_model_that_insists_on_a_point_that_is_wrong_is_trusted_less() -> None:
+    X = np.vstack([np.random.default_rng(0).uniform(0.2, 0.7, size=(200, 2)), np.full((50, 2), [0.9, 0.1])])
+    support = da.trust.DataSupport(X, "knn", tau=1.0)  # shrinking leaves the bump inside for a while
+    found = da.solve_verified(problem(), budget=1000, rounds=5, support=support)
+    again = [r for r in found.rounds if math.isnan(r.true)]
+    assert all(r.action in ("shrink", "end") for r in again)
+    assert found.rounds[-1].action != "end" or found.fun > -1e-2
+
+
+def test_a_true_violation_within_its_tolerance_is_none() -> None:
+    def verify(x: Any) -> tuple[float, float]:
+        return true_f(x), 0.01  # truly infeasible everywhere, by a little
+
+    strict = da.solve_verified(problem(0.0, verify=verify), budget=200, rounds=2)
+    mild = da.solve_verified(problem(0.0, verify=verify), budget=200, rounds=2, violation_tol=0.02)
+    assert not strict.feasible and mild.feasible and mild.violation == 0.01
+    assert mild.x == pytest.approx(OPTIMUM, abs=1e-3)
+
+
 def test_a_refit_mends_the_model_instead_of_shrinking() -> None:
     calls: list[int] = []
 
@@ -137,6 +156,7 @@ def test_rounds_are_told() -> None:
         ({"top": True}, "`top` must be an integer >= 1, got True"),
         ({"shrink": 1.0}, r"`shrink` must be in \(0, 1\), got 1\.0"),
         ({"tol": -1.0}, "`tol` must be"),
+        ({"violation_tol": -1.0}, "`violation_tol` must be"),
         ({"budget": 3.0}, "`budget` must be at least one evaluation a round, 8, got 3"),
     ],
 )
