@@ -302,7 +302,7 @@ def find_all(seed: int = 0) -> dict[str, Any]:
                 )
                 case = f"{head}_{support}" + ("_trust" if trust else "")
                 enter(case, problem, _digest(f"{head}_{support}"), x, value, how)
-    for n, count, width, rounds in ((10, 30, 100, 200), (30, 15, 20, 60), (50, 10, 5, 30), (20, 15, 30, 80)):
+    for n, count, width, rounds in ((10, 30, 100, 200), (30, 15, 20, 60), (50, 10, 5, 30), (20, 6, 10, 24)):
         problem = make_schedule(n)
         starts = np.vstack([problem.x0, rng.uniform(0.0, 1.0, (count - 1, n))])
         x, value, hits = best_smooth(problem, starts)

@@ -27,8 +27,8 @@ PAIRS = [(head, support) for head in ("hard", "soft") for support in ("wide", "n
 CASES: dict[str, Any] = {
     **{f"{h}-{s}": (lambda h=h, s=s: make_problem(h, s)) for h, s in PAIRS},
     **{f"{h}-{s}-trust": (lambda h=h, s=s: make_problem(h, s, trust=True)) for h, s in PAIRS},
-    **{f"schedule-{n}": (lambda n=n: make_schedule(n)) for n in (10, 30, 50)},
-    **{f"schedule-{n}-levels": (lambda n=n: make_schedule(n, levels=True)) for n in (10, 30, 50)},
+    **{f"schedule-{n}": (lambda n=n: make_schedule(n)) for n in (10, 20, 30, 50)},
+    **{f"schedule-{n}-levels": (lambda n=n: make_schedule(n, levels=True)) for n in (10, 20, 30, 50)},
 }
 
 
@@ -138,7 +138,7 @@ def test_soft_head_without_trust_promises_what_the_reactor_does_not_do() -> None
         assert trusted.constraints[-1].name == "support"
 
 
-@pytest.mark.parametrize("case", ["hard-wide", "schedule-10", "schedule-30", "schedule-50"])
+@pytest.mark.parametrize("case", ["hard-wide", "schedule-10", "schedule-20", "schedule-30", "schedule-50"])
 def test_first_order_conditions_hold_at_the_declared_optimum(case: str) -> None:
     problem = CASES[case]()
     x = problem.known.x
