@@ -18,6 +18,11 @@ def finals(traces: Sequence[Trace]) -> FloatArray:
     return np.array([np.nan_to_num(trace.best()[-1], nan=-np.inf) for trace in traces])
 
 
+def penalised(trace: Trace, scale: float) -> float:
+    """Best value less the squared largest violation of a run: no less than its own best penalised value."""
+    return float(np.max(trace.f - (scale * trace.violation) ** 2))
+
+
 def work_to(trace: Trace, value: float) -> float:
     """Counted work at which a run first had a feasible value at least so good; inf if it never had."""
     reached = np.flatnonzero(trace.best() >= value)
@@ -38,7 +43,7 @@ def document(
         "",
         *_methods(traces, quality),
         "",
-        *_goal(traces, quality),
+        *_goal(traces, quality, setting.scale),
         "",
         "![value](value.png)",
         "![steps](steps.png)",
@@ -90,20 +95,27 @@ def _methods(traces: dict[str, list[Trace]], quality: float) -> list[str]:
     return lines
 
 
-def _goal(traces: dict[str, list[Trace]], quality: float) -> list[str]:
+def _goal(traces: dict[str, list[Trace]], quality: float, scale: float) -> list[str]:
     """dfoattack's work to the hybrid's final quality as a share of the hybrid's, in two ways of counting the latter."""
+    feasible = all(np.isfinite(finals(traces[OURS])))
+    end = f"- dfoattack ends feasible (violation at most 1e-9) {'every time' if feasible else 'NOT every time'}."
     if not np.isfinite(quality):
+        weighed = float(np.median([penalised(trace, scale) for trace in traces["hybrid"]]))
+        least = float(np.median([trace.violation.min() for trace in traces["hybrid"]]))
+        first = float(np.median([work_to(trace, -np.inf) for trace in traces[OURS]]))
         return [
-            "The published hybrid ends without a feasible point in the median run, so there is no quality to reach."
+            f"- The published hybrid ends without a feasible point in the median run (least violation {least:.3g}), so it has no "
+            f"quality to reach: its penalty is least at infeasible points, with a penalised value of at most {weighed:.4g}.",
+            f"- dfoattack has its first feasible point after {first:.0f} counted evaluations.",
+            end,
         ]
     ours = float(np.median([work_to(trace, quality) for trace in traces[OURS]]))
     whole = float(np.median([trace.spent[-1] for trace in traces["hybrid"]]))
-    reached = float(np.median([work_to(t, v) for t, v in zip(traces["hybrid"], finals(traces["hybrid"]), strict=True)]))
-    feasible = all(np.isfinite(finals(traces[OURS])))
+    reached = [work_to(t, v) for t, v in zip(traces["hybrid"], finals(traces["hybrid"]), strict=True)]
     lines = []
     for what, work in (
         ("of its whole run", whole),
-        ("of what it had spent when it first had its own final value", reached),
+        ("of what it had spent when it first had its own final value", float(np.median(reached))),
     ):
         share = ours / work
         verdict = "at most a quarter" if share <= QUARTER else "MORE than a quarter"
@@ -111,9 +123,7 @@ def _goal(traces: dict[str, list[Trace]], quality: float) -> list[str]:
             f"- dfoattack reaches the hybrid's median final value with {ours:.0f} counted evaluations, {share:.3f} {what} "
             f"({work:.0f}): {verdict}."
         )
-    lines.append(
-        f"- dfoattack ends feasible (violation at most 1e-9) {'every time' if feasible else 'NOT every time'}."
-    )
+    lines.append(end)
     return lines
 
 
