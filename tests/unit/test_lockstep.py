@@ -105,8 +105,8 @@ class TestWhatIsAsked:
 
 class TestWhatIsFound:
     def test_many_starts_find_what_one_does_not(self) -> None:
-        one = da.solve(waves(), budget=4000, options={"restarts": False})
-        many = da.solve(waves(), budget=4000, starts=128, options={"restarts": False})
+        one = da.solve(waves(), budget=2000, options={"restarts": False})
+        many = da.solve(waves(), budget=2000, starts=128, options={"restarts": False})
         assert many.fun < 0.6 * one.fun
         assert_best_is_best(many, "minimize")
 
@@ -226,8 +226,8 @@ class TestIndependence:
 
     def test_the_order_of_the_starts_does_not_matter(self) -> None:
         X = np.random.default_rng(0).uniform(-3.0, 4.0, (12, N))
-        forth = da.solve(waves(x0=X), budget=4000, starts=12, options={"restarts": False})
-        back = da.solve(waves(x0=X[::-1]), budget=4000, starts=12, options={"restarts": False})
+        forth = da.solve(waves(x0=X), budget=1500, starts=12, options={"restarts": False})
+        back = da.solve(waves(x0=X[::-1]), budget=1500, starts=12, options={"restarts": False})
         assert forth.fun == pytest.approx(back.fun, rel=1e-9, abs=1e-9)
 
 
