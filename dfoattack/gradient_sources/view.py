@@ -23,10 +23,11 @@ class SourceView:
     room : Room                 of the source
     admits : callable or None   Z (k, n) -> (k,) bool, points at which user code may be asked; None: all in the box
     rng : Generator
+    allowance : float           points that operators may look at, estimates included: what `affords` says besides the budget
 
     Attributes
     ----------
-    probes : list of (n,)       points looked at for an estimate, without those that failed
+    seen : dict                 points (n,) whose values were asked, by `point_key`, without those that failed
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class SourceView:
         room: Room,
         admits: Callable[[FloatArray], BoolArray] | None,
         rng: np.random.Generator,
+        allowance: float = np.inf,
     ) -> None:
         self._view, self._source, self._room, self._admits, self._rng = view, source, room, admits, rng
-        self._known = dict(known)
-        self.probes: list[FloatArray] = []
+        self._known, self._left = dict(known), allowance
+        self._asked: set[bytes] = set()
+        self.seen: dict[bytes, FloatArray] = {}
 
     @property
     def n(self) -> int:
@@ -56,13 +59,17 @@ class SourceView:
 
     def affords(self, vjps: int, passes: int) -> bool:
         price = 0 if self._source is None else self._source.passes(self.n)
-        return self._view.affords(0, passes + price * vjps)
+        wanted = passes + price * vjps
+        return len(self._asked) + wanted <= self._left and self._view.affords(0, wanted)
 
     def outputs(self, Z: FloatArray) -> FloatArray:
+        self._asked.update(map(point_key, Z))
         return self._view.outputs(Z)
 
     def values(self, Z: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return self._view.values(Z, Y)
+        F, C = self._view.values(Z, Y)
+        self.seen.update((point_key(z), z) for z in Z[np.isfinite(F)])
+        return F, C
 
     def grad(self, Z: FloatArray) -> FloatArray:
         return self._jacobians(Z)[:, 0]
@@ -111,8 +118,6 @@ class SourceView:
     def _table(self, points: FloatArray) -> FloatArray:
         """(F, c) of distinct points in one block, (k, 1 + p), NaN where something failed."""
         distinct, index = np.unique(points, axis=0, return_inverse=True)
-        F, C = self._view.values(distinct, self._view.outputs(distinct))
-        good = np.isfinite(F)
-        self.probes += list(distinct[good])
-        table = np.where(good[:, None], np.column_stack([F, C]), np.nan)
+        F, C = self.values(distinct, self.outputs(distinct))
+        table = np.where(np.isfinite(F)[:, None], np.column_stack([F, C]), np.nan)
         return np.asarray(table[np.ravel(index)])

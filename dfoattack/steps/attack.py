@@ -16,17 +16,12 @@ from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.barrier import poll_centres
-from dfoattack.cache import point_key
 from dfoattack.credit import followed
-from dfoattack.gradient_sources.base import Room
-from dfoattack.gradient_sources.choice import probing
-from dfoattack.gradient_sources.poll_reuse import poll_jacobian
-from dfoattack.gradient_sources.view import SourceView
-from dfoattack.source_names import EXACT, POLL
+from dfoattack.source_names import EXACT
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps._target import done_at, target_of, whole_box
+from dfoattack.steps import _estimates
 from dfoattack.steps.base import Outcome, Proposal, Step
-from dfoattack.trials import OK
 
 LADDER = (1.0, 0.25)  # radii of one ladder, in units of the attack radius
 RADIUS_MAX = 1e3  # in units of the first frame size
@@ -66,7 +61,9 @@ class Attack(Step):
             return Proposal.nothing(setup.n)
         estimated = None
         if setup.gradient_source not in EXACT:
-            estimated = view = source_view(setup, state, view, row, rng)
+            if not _estimates.due(setup, state):
+                return Proposal.nothing(setup.n)
+            estimated = view = _estimates.source_view(setup, state, view, row, rng)
         chosen = self._choose(setup, state, row, view.has_gradient)
         if chosen < 0:
             return Proposal.nothing(setup.n)
@@ -88,10 +85,10 @@ class Attack(Step):
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
         multipliers = None if found.multipliers is None else found.multipliers[0]
         memo = AttackMemo(chosen, radius, row, gradient, multipliers)
-        if estimated is None or not estimated.probes:
+        if estimated is None or not estimated.seen:
             return Proposal.around(X, x, False, memo=memo)
-        # Probes are paid for: as evaluations they cost nothing more, and models and incumbents learn from them.
-        return Proposal.around(np.vstack([X, *estimated.probes]), x, False, memo=memo, opportunistic=False)
+        # What was looked at is paid for: as evaluations it costs nothing more, and models and incumbents learn from it.
+        return Proposal.around(np.vstack([*estimated.seen.values(), X]), x, False, memo=memo, opportunistic=False)
 
     def _choose(self, setup: Setup, state: SolverState, row: int, gradients: bool = True) -> int:
         """Index of the operator to run, -1 if all sleep or lack what they need."""
@@ -104,7 +101,7 @@ class Attack(Step):
                 continue
             if operator.lattice and not np.any(setup.granularity[~setup.geometry.categorical] > 0.0):
                 continue
-            if operator.needs_gradient and not (gradients and _suits(operator, setup.gradient_source)):
+            if operator.needs_gradient and not (gradients and _estimates.suits(operator, self.operators, setup.gradient_source)):
                 continue
             score = np.inf if not credit.tried else credit.rate
             if score > best_score:
@@ -172,14 +169,6 @@ class Attack(Step):
         return enough and fair and state.attack.skips < setup.options.attack_skips_max
 
 
-def _suits(operator: AttackOperator, name: str) -> bool:
-    """Whether an operator can work with the gradients of this source: poll reuse knows one point only, and random estimates have no curvature."""
-    source = probing(name)
-    if source is None:
-        return name != POLL or not operator.inner_points
-    return not (operator.whole_box and source.random)
-
-
 def _worth(state: SolverState, outcome: Outcome) -> bool:
     """The attack moved the incumbent, at a price that compares with what the other steps ask for a gain."""
     return outcome.improved and outcome.gain / max(outcome.cost, 1.0) >= WORTH * state.attack.others.rate
@@ -187,26 +176,3 @@ def _worth(state: SolverState, outcome: Outcome) -> bool:
 
 def _sufficient(outcome: Outcome, radius: float) -> bool:
     return outcome.gain >= SUFFICIENT * min(1.0, radius) ** 2
-
-
-def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.random.Generator) -> SourceView:
-    """The view with the gradients that `setup.gradient_source` estimates at history row `row` and, unless it is poll reuse, elsewhere."""
-    history, mesh, geometry = state.history, state.mesh, setup.geometry
-    assert mesh is not None
-    known: dict[bytes, FloatArray] = {}
-    if setup.gradient_source == POLL:
-        T = np.column_stack([history.f, history.C]) if history.p else history.f[:, None]
-        moving = ~geometry.categorical & (setup.upper > setup.lower)
-        J = poll_jacobian(history.X, T, history.status == OK, row, mesh.frame_size, moving)
-        known = {} if J is None else {point_key(history.X[row]): J}
-    sigma = 0.0 if state.noise is None else float(state.noise.sigma(history.f[row : row + 1])[0])
-    room = Room(
-        setup.lower,
-        setup.upper,
-        mesh.scale,
-        mesh.size,
-        (setup.granularity > 0.0) | geometry.categorical,
-        sigma / state.barrier.f_scale,
-    )
-    admits = None if setup.polyhedron is None else setup.polyhedron.inside
-    return SourceView(view, known, probing(setup.gradient_source), room, admits, rng)

@@ -1,0 +1,70 @@
+"""Estimated gradients in the attack step: when they are due, for which operators, and what the operators see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from dfoattack._typing import FloatArray
+from dfoattack.attacks.base import AttackOperator, View
+from dfoattack.cache import point_key
+from dfoattack.gradient_sources.base import Room
+from dfoattack.gradient_sources.choice import probing
+from dfoattack.gradient_sources.poll_reuse import poll_jacobian
+from dfoattack.gradient_sources.view import SourceView
+from dfoattack.source_names import POLL
+from dfoattack.state import Setup, SolverState
+from dfoattack.trials import OK
+
+PATIENCE = 10.0  # times n + 1: evaluations before gradients are paid for that nobody asked for
+ALLOWANCE = 20.0  # times n + 1: points an attack may then look at
+
+
+def _unasked(setup: Setup) -> bool:
+    """The solver pays for gradients of its own accord."""
+    return setup.options.gradient_source == "auto" and not setup.softened and probing(setup.gradient_source) is not None
+
+
+def due(setup: Setup, state: SolverState) -> bool:
+    """Whether gradients may be estimated yet: the searches that need none come first where nobody has asked for any."""
+    return not _unasked(setup) or state.history.size >= PATIENCE * (setup.n + 1)
+
+
+def suits(operator: AttackOperator, operators: Sequence[AttackOperator], name: str) -> bool:
+    """Whether an operator can work with the gradients of this source.
+
+    Poll reuse knows one point only. Random estimates have no curvature. Differences pay n passes for a gradient, of which a polish makes
+    more than a single step; they go to polishes where there are any.
+    """
+    source = probing(name)
+    if source is None:
+        return name != POLL or not operator.inner_points
+    if source.random:
+        return not operator.whole_box
+    return operator.whole_box or not any(other.whole_box for other in operators)
+
+
+def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.random.Generator) -> SourceView:
+    """The view with the gradients that `setup.gradient_source` estimates at history row `row` and, unless it is poll reuse, elsewhere."""
+    history, mesh, geometry = state.history, state.mesh, setup.geometry
+    assert mesh is not None
+    known: dict[bytes, FloatArray] = {}
+    if setup.gradient_source == POLL:
+        T = np.column_stack([history.f, history.C]) if history.p else history.f[:, None]
+        moving = ~geometry.categorical & (setup.upper > setup.lower)
+        J = poll_jacobian(history.X, T, history.status == OK, row, mesh.frame_size, moving)
+        known = {} if J is None else {point_key(history.X[row]): J}
+    sigma = 0.0 if state.noise is None else float(state.noise.sigma(history.f[row : row + 1])[0])
+    room = Room(
+        setup.lower,
+        setup.upper,
+        mesh.scale,
+        mesh.size,
+        (setup.granularity > 0.0) | geometry.categorical,
+        sigma / state.barrier.f_scale,
+    )
+    admits = None if setup.polyhedron is None else setup.polyhedron.inside
+    allowance = ALLOWANCE * (setup.n + 1) if _unasked(setup) else math.inf
+    return SourceView(view, known, probing(setup.gradient_source), room, admits, rng, allowance)
