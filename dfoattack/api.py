@@ -133,7 +133,7 @@ def solve(
     seed = check_seed(seed)
     limit = check_time(max_time)
     _check_workers(workers, options)
-    solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target, workers=workers)
+    solver = Solver(problem, options, budget=budget, seed=seed, f_target=f_target, workers=workers, may_ask=True)
     if store is None:
         return run_loop(solver, None, callback, progress, limit)
     identity = _meta(problem, options, seed, budget, f_target, max_time)
@@ -185,7 +185,9 @@ def resume(
         if budget is not None and budget < largest:
             raise OptionError(f"`budget` must be at least the stored one, {largest:g}, got {budget:g}.")
         _check_workers(workers, stored)
-        solver = Solver(problem, stored, budget=first, seed=seed, f_target=target, journal=run, workers=workers)
+        solver = Solver(
+            problem, stored, budget=first, seed=seed, f_target=target, journal=run, workers=workers, may_ask=True
+        )
         result = run_loop(solver, run, callback, progress, limit)
         for larger in budgets:
             # The run must come to the end of every earlier budget first: what is asked near an end depends on it.
@@ -211,7 +213,7 @@ def _meta(
         "max_time": max_time,
         "sense": problem.sense,
         "names": list(problem.space.names),
-        "gradients": described(chosen(options.gradient_source, problem), problem.softened),
+        "gradients": described(chosen(options, problem, True), problem.softened),
         "x0": None if problem.x0 is None else problem.x0.tolist(),
     }
 

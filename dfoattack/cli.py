@@ -285,7 +285,7 @@ def _solve(arguments: argparse.Namespace) -> int:
     problem = named.make(params)
     budget = POINTS_A_VARIABLE * (problem.n + 1) if arguments.budget is _DEFAULT else arguments.budget
     if not arguments.quiet:
-        gradients = described(chosen(options.gradient_source, problem), problem.softened)
+        gradients = described(chosen(options, problem, True), problem.softened)
         _headline(named.name, params, problem, gradients, budget, arguments.seed)
     result = _guarded(
         lambda: solve(

@@ -41,6 +41,8 @@ class Solver:
     seed : int, optional           seed of the one random generator, >= 0
     f_target : float, optional     stop once a feasible objective value at least this good is known
     journal : Journal, optional    memory of what user code answered, see `storage.RunFile`
+    may_ask : bool                 `ask` may call the functions of a black box for gradients that nobody asked for, as `solve` lets it; False:
+                                   it calls user code only for exact gradients, and for what the option `gradient_source` or `f_soft` demand
     workers : int or callable      processes for `evaluate`, or a function like `map`, see `dfoattack.solve`
 
     Raises
@@ -74,11 +76,12 @@ class Solver:
         f_target: float | None = None,
         journal: Journal | None = None,
         workers: Workers = None,
+        may_ask: bool = False,
     ) -> None:
         self.problem = problem
         self.options = Options.make(options)
         self.seed = check_seed(seed)
-        self.setup = make_setup(problem, self.options, budget, f_target)
+        self.setup = make_setup(problem, self.options, budget, f_target, may_ask)
         self.schedule = Schedule.default(self.options, self.setup.geometry)
         self.state = initial_state(self.setup, self.seed)
         self.evaluator = Evaluator(

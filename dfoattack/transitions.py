@@ -43,8 +43,10 @@ QUOTA_BEFORE_END, QUOTA_BEFORE_RESTARTS = (
 EMPTY_ITERATIONS_MAX = 500  # iterations without a single new point after which nothing new is to be expected
 
 
-def make_setup(problem: Problem, options: Options, budget: float | None, f_target: float | None) -> Setup:
-    """What is fixed during a run; raises `OptionError` for options that do not fit the problem."""
+def make_setup(
+    problem: Problem, options: Options, budget: float | None, f_target: float | None, may_ask: bool = False
+) -> Setup:
+    """What is fixed during a run; raises `OptionError` for options that do not fit the problem. `may_ask`: see `gradient_sources.choice`."""
     space = problem.space
     for name, value in (("budget", budget), ("f_target", f_target)):
         if value is not None and (
@@ -79,7 +81,7 @@ def make_setup(problem: Problem, options: Options, budget: float | None, f_targe
         options=options,
         geometry=Geometry.of(space),
         polyhedron=problem.polyhedron,
-        gradient_source=choice.chosen(options.gradient_source, problem),
+        gradient_source=choice.chosen(options, problem, may_ask),
         softened=problem.softened,
         price=price,
     )

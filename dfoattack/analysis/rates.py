@@ -18,6 +18,7 @@ from dfoattack.evaluator import Evaluator
 from dfoattack.gradient_sources.base import Room
 from dfoattack.gradient_sources.choice import chosen, probing
 from dfoattack.gradient_sources.view import SourceView
+from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.source_names import EXACT
 
@@ -103,7 +104,7 @@ def analyse(
     ladder = np.asarray(radii, dtype=np.float64)
     if ladder.ndim != 1 or not ladder.size or not np.all((ladder > 0.0) & (ladder <= 1.0)):
         raise OptionError(f"`radii` must be numbers in (0, 1], got {list(radii)}.")
-    source = chosen(gradient_source, problem)
+    source = chosen(Options(gradient_source=gradient_source), problem)
     if source not in EXACT and probing(source) is None:
         raise OptionError(
             "Attacks need gradients, and this problem has none: its surrogate has no `vjp`. Estimate them: "

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dfoattack.errors import OptionError
 from dfoattack.gradient_sources.base import Probing
 from dfoattack.gradient_sources.differences import Central, Forward
 from dfoattack.gradient_sources.smoothing import NES, SPSA
 from dfoattack.gradient_sources.subspace import SubspaceDifferences
+from dfoattack.options import Options
 from dfoattack.problem import Problem
 from dfoattack.source_names import POLL
 
+REUSE_MIN = 20  # granular variables from which on flips along reused gradients are worth their evaluations
 DIFFERENCES_MAX = 50  # variables up to which differences along all of them are worth their passes
 
 _PROBING: dict[str, Probing] = {
@@ -22,21 +26,29 @@ def probing(name: str) -> Probing | None:
     return _PROBING.get(name)
 
 
-def chosen(option: str, problem: Problem) -> str:
+def chosen(options: Options, problem: Problem, may_ask: bool = False) -> str:
     """Name of the source: "vjp" or "jac" (exact), a probing one, "poll", or "none".
 
-    Left to itself: exact gradients where there are any. Without them, nothing is paid for gradients that nobody asked for; a problem
-    that declares a stand-in asks for them.
+    Parameters
+    ----------
+    options : Options
+    problem : Problem
+    may_ask : bool      user code may be called while trials are chosen, as in `solve`; an ask-and-tell loop evaluates elsewhere
+
+    Notes
+    -----
+    Left to itself: exact gradients where there are any; where the problem declares a stand-in, differences or, with many variables, random
+    estimates of it; else what `_unasked` says.
 
     Raises
     ------
     OptionError     exact gradients are forced and there are none; poll reuse is forced and attacks aim at a stand-in
     """
-    exact = problem.gradient_source
+    exact, option = problem.gradient_source, options.gradient_source
     if option == "auto":
         if exact == "none" and problem.softened:
             return Forward.name if problem.space.n_free <= DIFFERENCES_MAX else NES.name
-        return exact
+        return _unasked(options, problem, may_ask) if exact == "none" else exact
     if option == "exact":
         if exact == "none":
             raise OptionError(
@@ -50,3 +62,19 @@ def chosen(option: str, problem: Problem) -> str:
             "the points evaluated anyway have values of the true functions only."
         )
     return option
+
+
+def _unasked(options: Options, problem: Problem, may_ask: bool = False) -> str:
+    """The source of a black box whose user has not asked for gradients: what has paid in `benchmarks/results/gradient-sources.md`.
+
+    Poll reuse, which costs nothing, where all variables are granular and many. Differences for polishes where there are constraints, some
+    variables are continuous and all together not too many, points are evaluated one at a time and values are exact: they follow active
+    constraints farther than models do. Without constraints they have brought nothing.
+    """
+    n, continuous = problem.space.n_free, int(np.count_nonzero(problem.space.free_granularity == 0.0))
+    if options.noise is not None or not options.attacks:
+        return "none"
+    if continuous == 0:
+        return POLL if n >= REUSE_MIN else "none"
+    pays = may_ask and problem.constraints and options.block_size == 1 and continuous >= 2 and n <= DIFFERENCES_MAX
+    return Forward.name if pays else "none"

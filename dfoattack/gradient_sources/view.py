@@ -25,6 +25,8 @@ class SourceView:
     rng : Generator
     allowance : float           points that operators may look at, estimates included: what `affords` says besides the budget
 
+    recall : callable           `point_key` -> values (1 + p,) of an evaluated point, None where it is not known
+
     Attributes
     ----------
     seen : dict                 points (n,) whose values were asked, by `point_key`, without those that failed
@@ -39,10 +41,12 @@ class SourceView:
         admits: Callable[[FloatArray], BoolArray] | None,
         rng: np.random.Generator,
         allowance: float = np.inf,
+        recall: Callable[[bytes], FloatArray | None] = lambda key: None,
     ) -> None:
         self._view, self._source, self._room, self._admits, self._rng = view, source, room, admits, rng
         self._known, self._left = dict(known), allowance
         self._asked: set[bytes] = set()
+        self._recall = recall
         self.seen: dict[bytes, FloatArray] = {}
 
     @property
@@ -118,6 +122,11 @@ class SourceView:
     def _table(self, points: FloatArray) -> FloatArray:
         """(F, c) of distinct points in one block, (k, 1 + p), NaN where something failed."""
         distinct, index = np.unique(points, axis=0, return_inverse=True)
-        F, C = self.values(distinct, self.outputs(distinct))
-        table = np.where(np.isfinite(F)[:, None], np.column_stack([F, C]), np.nan)
+        recalled = [self._recall(point_key(z)) for z in distinct]
+        fresh = np.array([row is None for row in recalled])
+        table = np.array([np.full(1 + self.p, np.nan) if row is None else row for row in recalled])
+        if fresh.any():
+            Z = distinct[fresh]
+            F, C = self.values(Z, self.outputs(Z))
+            table[fresh] = np.where(np.isfinite(F)[:, None], np.column_stack([F, C]), np.nan)
         return np.asarray(table[np.ravel(index)])

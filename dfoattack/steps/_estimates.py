@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -67,4 +67,17 @@ def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.
     )
     admits = None if setup.polyhedron is None else setup.polyhedron.inside
     allowance = ALLOWANCE * (setup.n + 1) if _unasked(setup) else math.inf
-    return SourceView(view, known, probing(setup.gradient_source), room, admits, rng, allowance)
+    return SourceView(view, known, probing(setup.gradient_source), room, admits, rng, allowance, _recall(setup, state))
+
+
+def _recall(setup: Setup, state: SolverState) -> Callable[[bytes], FloatArray | None]:
+    """Values (1 + p,) of points that were evaluated; of stand-ins nothing is known."""
+    history = state.history
+
+    def found(key: bytes) -> FloatArray | None:
+        row = -1 if setup.softened else history.find_key(key)
+        if row < 0 or history.status[row] != OK:
+            return None
+        return np.append(history.f[row], history.C[row] if history.p else np.empty(0))
+
+    return found

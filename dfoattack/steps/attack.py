@@ -19,8 +19,8 @@ from dfoattack.barrier import poll_centres
 from dfoattack.credit import followed
 from dfoattack.source_names import EXACT
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
-from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps import _estimates
+from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps.base import Outcome, Proposal, Step
 
 LADDER = (1.0, 0.25)  # radii of one ladder, in units of the attack radius
@@ -101,7 +101,9 @@ class Attack(Step):
                 continue
             if operator.lattice and not np.any(setup.granularity[~setup.geometry.categorical] > 0.0):
                 continue
-            if operator.needs_gradient and not (gradients and _estimates.suits(operator, self.operators, setup.gradient_source)):
+            if operator.needs_gradient and not (
+                gradients and _estimates.suits(operator, self.operators, setup.gradient_source)
+            ):
                 continue
             score = np.inf if not credit.tried else credit.rate
             if score > best_score:

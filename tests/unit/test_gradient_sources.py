@@ -265,7 +265,7 @@ def test_counters_are_the_rows_the_network_saw(name: str, budget: int) -> None:
 def test_counters_without_a_network(name: str) -> None:
     fun = SpyFunction()
     result = run(name, plain_problem(fun, n=5, x0=np.full(5, 1.5)), 120)
-    assert fun.rows == result.cost <= 120 and "attack" in result.records.step
+    assert fun.rows == result.cost == result.nfev <= 120 and "attack" in result.records.step
 
 
 @pytest.mark.parametrize("name", ["poll", "spsa", "subspace"])
@@ -374,10 +374,14 @@ def test_known_linear_constraints_hold_for_probes() -> None:
 
 def test_exact_gradients_are_used_where_there_are_any() -> None:
     white, black = network_problem(SpyPhi()), network_problem(BlindPhi())
-    assert chosen("auto", white) == chosen("exact", white) == "vjp"
-    assert all(chosen(name, white) == name for name in GRADIENT_SOURCES if name not in ("auto", "exact"))
+
+    def made(name: str, problem: da.Problem, may_ask: bool = True) -> str:
+        return chosen(da.Options(gradient_source=name), problem, may_ask)
+
+    assert made("auto", white) == made("exact", white) == "vjp"
+    assert all(made(name, white) == name for name in GRADIENT_SOURCES if name not in ("auto", "exact"))
     with pytest.raises(OptionError, match="exact"):
-        chosen("exact", black)
+        made("exact", black)
     with pytest.raises(OptionError, match=r"gradient_source.*'guess'"):
         da.Options(gradient_source="guess")
 
@@ -401,4 +405,4 @@ def test_a_useless_source_falls_asleep() -> None:
 
     problem = da.Problem(objective=jagged, space=da.Box([-2] * 3, [2] * 3), x0=[1.0, 1.0, 1.0], sense="minimize")
     result = run("poll", problem, 1500)
-    assert result.records.step.count("attack") < 0.08 * len(result.records)
+    assert result.records.step.count("attack") < 0.1 * len(result.records)
