@@ -175,8 +175,7 @@ def test_solve_prints_result_steps_constraints_and_truth(place: Path, capsys: py
     code, out, err = run(capsys, "solve", "toy.py", "--budget", "80", "--seed", "3", "--set", "limit=4")
     assert code == 0
     assert out.splitlines()[0].endswith(
-        "(limit=4.0): maximize, 2 variables, 2 constraints, "
-        "gradients: forward (forward differences); budget 80, seed 3"
+        "(limit=4.0): maximize, 2 variables, 2 constraints, gradients: forward (forward differences); budget 80, seed 3"
     )
     assert "Budget of 80 evaluations used" in out and "v0=" in out
     for word in ("share of the gain", "poll", "disc", "box (worst of 2:", "tolerance", "satisfied", "certificate"):
