@@ -11,10 +11,11 @@ import numpy as np
 from dfoattack.plots import COLOURS, matplotlib_module
 
 from .books import FloatArray
-from .settings import MAIN, OURS, Probe, Setting
+from .settings import MAIN, MENDED, OURS, Probe, Setting
 from .trace import Trace
 
 PALETTE = dict(zip(MAIN, ("#999999", "#0072b2", "#e69f00", "#d55e00", "#000000"), strict=True))
+PALETTE[MENDED] = "#cc79a7"
 STEPS = {**COLOURS, "line": "#999999", "search": "#e69f00"}
 
 
@@ -23,7 +24,7 @@ def values_over_work(setting: Setting, traces: dict[str, list[Trace]], best_know
     figure, axes = _figure(8.0, 5.0)
     last = max(float(trace.spent[-1]) for method in MAIN for trace in traces[method])
     grid = np.unique(np.round(np.geomspace(1.0, last, 400)))
-    for method in MAIN:
+    for method in (*MAIN, MENDED):
         curves = np.array([_at(trace, grid) for trace in traces[method]])
         width, front = (2.4, 5) if method == OURS else (1.4, 3)
         shown = _shown(setting, _median(curves))
