@@ -100,7 +100,7 @@ def test_saving_and_loading_at_every_call_changes_nothing(make: Make, budget: in
 
 @pytest.mark.parametrize("make", [network_problem, mixed_problem, valley_problem])
 def test_a_run_file_goes_on_where_the_run_was_stopped(make: Make, tmp_path: Path) -> None:
-    options = {"block_size": SIZE}
+    options = {"block_size": SIZE, "attacks": ("sign", "l2")}  # a polish would use the budget up before the third call
     plain = da.solve(make(), budget=160, seed=5, options=options)
     calls = []
 
