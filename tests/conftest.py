@@ -1,8 +1,9 @@
-"""Hypothesis profiles: few examples on every commit, many with HYPOTHESIS_PROFILE=thorough."""
+"""Hypothesis profiles (few examples on every commit, many with HYPOTHESIS_PROFILE=thorough) and interrupts."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -12,3 +13,6 @@ settings.register_profile(
 )
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# A job started in the background of a shell ignores interrupts; the tests that send some would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
