@@ -115,7 +115,6 @@ class TorchSurrogate:
         self._max_walks: int | None = None  # the same for rows of a walk, which keeps its graph
         if batch_size is None and self.device.type != "mps":  # which has no float64
             self.walk = self._walk
-        self._inference: bool | None = None  # whether the module can run in inference mode; None: not tried yet
 
     @property
     def tensor_place(self) -> TensorPlace:
@@ -226,23 +225,9 @@ class TorchSurrogate:
     # ---------------------------------------------------------------- one block
 
     def _predict(self, X: FloatArray) -> FloatArray:
-        with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32):
-            if self._inference is not False:
-                try:
-                    with torch.inference_mode():
-                        values = to_array(self._output(to_tensor(X, self.device, self.dtype)))
-                    self._inference = True
-                    return values
-                except torch.OutOfMemoryError:
-                    raise
-                except RuntimeError:
-                    # a module that differentiates inside (a physics-informed network) cannot do so in inference mode
-                    if self._inference:
-                        raise
-            with torch.no_grad():
-                values = to_array(self._output(to_tensor(X, self.device, self.dtype)))
-            self._inference = False
-            return values
+        # Not inference mode: what a module keeps from it (a cached basis, a buffer made at first use) no backward pass could use later.
+        with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32), torch.no_grad():
+            return to_array(self._output(to_tensor(X, self.device, self.dtype)))
 
     def _vjp(self, X: FloatArray, V: FloatArray) -> FloatArray:
         with _eval_mode(self.module), exact_arithmetic(self.device, self.allow_tf32), torch.enable_grad():

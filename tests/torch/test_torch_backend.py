@@ -53,6 +53,25 @@ class TestSingle(TestDouble):
         return TorchSurrogate(network(torch.float32))
 
 
+class Caching(torch.nn.Module):
+    """Keeps a tensor that it makes at its first call."""
+
+    def __init__(self):
+        super().__init__()
+        self.basis = None
+
+    def forward(self, x):
+        if self.basis is None:
+            self.basis = torch.linspace(1.0, 2.0, 3, dtype=x.dtype)
+        return (x * self.basis).square()
+
+
+class TestCaching(TestDouble):
+    @pytest.fixture
+    def surrogate(self):
+        return TorchSurrogate(Caching())
+
+
 class TestTensorFunction(TestDouble):
     @pytest.fixture
     def surrogate(self):
