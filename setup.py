@@ -55,6 +55,7 @@ ATTACKS = {
     "l2": "dfoattack.attacks.l2:L2Ladder",
     "pgd": "dfoattack.attacks.pgd:PGD",
     "sqp": "dfoattack.attacks.sqp:SQP",
+    "polish": "dfoattack.attacks.polish:Polish",
     "flips": "dfoattack.attacks.flips:Flips",
     "simba": "dfoattack.attacks.simba:SimBA",
     "lbfgsb": "dfoattack.attacks.lbfgsb:LBFGSB",

@@ -68,7 +68,7 @@ class Options:
         "covering trials without improvement before the best local run converges; None: 3 % of the budget where others follow, else 10 %, at most 1000",
     )
     attacks: tuple[Any, ...] = _option(
-        ("sqp", "sign", "l2", "tangent", "flips"),
+        ("polish", "sign", "l2", "tangent", "flips"),
         "attack operators, by name or object; () switches the attack step off",
     )
     gradient_source: str = _option(

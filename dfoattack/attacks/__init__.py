@@ -22,6 +22,7 @@ BUILTIN: Mapping[str, tuple[str, str]] = MappingProxyType(
         "l2": ("dfoattack.attacks.l2", "L2Ladder"),
         "pgd": ("dfoattack.attacks.pgd", "PGD"),
         "sqp": ("dfoattack.attacks.sqp", "SQP"),
+        "polish": ("dfoattack.attacks.polish", "Polish"),
         "lbfgsb": ("dfoattack.attacks.lbfgsb", "LBFGSB"),
         "al": ("dfoattack.attacks.al", "AL"),
         "l1": ("dfoattack.attacks.l1", "L1Ladder"),

@@ -270,3 +270,21 @@ def test_ladders_from_random_points_raise_the_merit(name, constrained, relu):
             raised += any(key < before for key in after)
     assert tried >= 380
     assert raised >= 0.99 * tried
+
+
+# ---------------------------------------------------------------- the polish by size
+
+
+@pytest.mark.parametrize(("dense", "constrained", "same"), [(2, True, "sqp"), (1, True, "al"), (1, False, "lbfgsb")])
+def test_the_polish_is_chosen_by_size_and_constraints(dense, constrained, same):
+    A, b = (np.array([[1.0, -0.5]]), np.array([-0.2])) if constrained else (None, None)
+    rows = [affine_view(np.array([1.0, 2.0]), *(() if A is None else (A, b))) for _ in range(2)]
+    target = target_at(affine_view(np.array([1.0, 2.0]), *(() if A is None else (A, b))), np.zeros(2), -1.0, 1.0)
+    ours, other = (
+        operator(target, np.array([np.inf]), view, np.random.default_rng(0))
+        for operator, view in zip((by_name("polish", {"dense": dense}), by_name(same)), rows, strict=True)
+    )
+    np.testing.assert_array_equal(ours.D, other.D)
+    assert len(ours) and (rows[0].vjps, rows[0].passes) == (rows[1].vjps, rows[1].passes)
+    with pytest.raises(OptionError, match="`dense` must be >= 0, got -1"):
+        by_name("polish", {"dense": -1})
