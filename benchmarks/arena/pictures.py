@@ -184,6 +184,9 @@ def _finish(figure: Figure, axes: Sequence[Any]) -> bytes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     columns = max(1, int(figure.get_figwidth() / 2.3))
+    # Room for a legend of many solvers, or it would squeeze the panels to nothing.
+    lines = math.ceil(len(handles) / columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, lines - 2))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})

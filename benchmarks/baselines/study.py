@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CONFIGURATION = (
     "rules of the code published with arXiv 2510.01461: one point at a time, sum of max(c, 0)^2 subtracted from the value, "
     "published radii on its three problems and a tenth of the widest side on others, all slips of that code in; "
-    "restarts at random points"
+    "a point asked again is paid again, as there; restarts at random points"
 )
 
 

