@@ -1,8 +1,8 @@
 """Restarts: what becomes of the budget that is left when a local run has converged, or when it cannot catch up any more.
 
-Three kinds take turns, the one that has spent least (weighted) next: a local run far from all evaluated points, a local run from a
-shaken incumbent (variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010), and a run of the population search
-with growing populations from a random point (after Hansen 2009, BIPOP-CMA-ES). After a lockstep multistart there is a fourth: a local
+Three kinds take turns, the one that has spent least (weighted) next: a run of the population search with growing populations from a
+random point (after Hansen 2009, BIPOP-CMA-ES), a local run far from all evaluated points, and a local run from a shaken incumbent
+(variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010). After a lockstep multistart there is a fourth: a local
 run beside the next best end of its descents.
 """
 
