@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 SHARES = np.concatenate([np.linspace(0.0, 0.99, 100), 1.0 - np.logspace(-2, -5, 61), [1.0]])
 """Shares at which percentile curves are kept; fine near the largest error."""
 BLOCK = 10_000
+SAMPLE = 1000
+"""Test rotations of which angle and error are kept: the first of them, and as many of the worst."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Errors:
     mean, std : float
     quantiles : float64 (s,)        at `SHARES`; the last is the largest error
     truth, answer : float64         the 4 worst cases: rotations (4, 3, 3), or joint positions (4, J, 3)
-    sample : float64 (r, 2)         angle of the true rotation in degrees, error; empty for poses
+    sample : float64 (r, 2)         angle of the true rotation in degrees, error: of the first `SAMPLE` cases, then of as many
+                                    of the worst; empty for poses
     """
 
     mean: float
@@ -110,6 +113,5 @@ def pose_errors(net: PoseNet, body: tuple[Skeleton, Tensor], seed: int = 1_000_0
 def _of_rotations(truth: Tensor, answer: Tensor) -> Errors:
     errors = off_target(truth, answer)
     angle = off_target(truth, torch.eye(3, dtype=truth.dtype))
-    # the first thousand as they come, and the worst thousand, which are few where nothing is wrong
-    shown = torch.cat([torch.arange(min(1000, len(errors))), errors.argsort(descending=True)[:1000]])
+    shown = torch.cat([torch.arange(min(SAMPLE, len(errors))), errors.argsort(descending=True)[:SAMPLE]])
     return Errors.of(errors, truth, answer, torch.stack([angle, errors], 1)[shown].numpy())

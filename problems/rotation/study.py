@@ -18,7 +18,7 @@ import dfoattack as da
 
 from .continuity import largest_jump
 from .experiments import Errors, cloud_errors, pose_errors, sanity_errors
-from .fit import make_fit
+from .fit import make_cut, make_fit
 from .representations import NAMES, REPRESENTATIONS, representation
 from .retraction import retraction_of, solve_with_retraction
 from .skeleton import shipped_motion
@@ -96,6 +96,18 @@ def fits(space: str, solver: str, starts: int, budget: int) -> list[list[float]]
             cost = result.cost
         found.append([-result.fun, cost])
     return found
+
+
+POLL: dict[str, Any] = {"attacks": (), "searches": (), "restarts": False, "speculative": False}
+CUTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "angle, poll alone": ({}, {**POLL, "covering": False}),
+    "angle, poll and covering with a radius of the box": ({}, {**POLL, "covering_radius": 8.0}),
+    "angle, default": ({}, {}),
+    "periodic angle, poll alone": ({"periodic": True}, {**POLL, "covering": False}),
+    "vector, poll alone": ({"n": 2}, {**POLL, "covering": False}),
+}
+"""Row of the table -> parameters of `rot-cut-1d`, options of the solver."""
+CUT_SEEDS, CUT_BUDGET = 10, 150
 
 
 # ---------------------------------------------------------------- parts
@@ -229,6 +241,12 @@ def _document(plan: Plan, folder: Path, results: Results) -> str:
         "",
         *_fit_table(plan, folder),
         "",
+        f"## The smallest cut: `rot-cut-1d`, {CUT_SEEDS} seeds, at most {CUT_BUDGET} evaluations",
+        "",
+        "The trap is the end of the angle's interval, 85.9 degrees from the target.",
+        "",
+        *_cut_table(),
+        "",
     ]
     return "\n".join(lines)
 
@@ -268,4 +286,19 @@ def _fit_table(plan: Plan, folder: Path) -> list[str]:
             mean, largest = sum(error for error, _ in runs) / len(runs), max(error for error, _ in runs)
             cells += [f"{100 * len(good) / len(runs):.0f} %", f"{mean:.2f} / {largest:.1f}", median]
         lines.append(f"| {FIT_LABELS.get(space, REPRESENTATIONS[rep].label)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _cut_table() -> list[str]:
+    """What leads out of the trap at the cut; small enough to be run whenever the document is written."""
+    lines = ["| | success | largest error | median cost |", "| --- | ---: | ---: | ---: |"]
+    for label, (parameters, options) in CUTS.items():
+        runs = [
+            da.solve(make_cut(**parameters), budget=CUT_BUDGET, seed=seed, f_target=-SUCCESS, options=options)
+            for seed in range(CUT_SEEDS)
+        ]
+        good = sorted(run.cost for run in runs if run.fun >= -SUCCESS)
+        median = f"{good[len(good) // 2]:.0f}" if good else "-"
+        largest = max(-run.fun for run in runs)
+        lines.append(f"| {label} | {100 * len(good) / len(runs):.0f} % | {largest:.1f} | {median} |")
     return lines

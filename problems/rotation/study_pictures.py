@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .experiments import SHARES, Errors
+from .experiments import SAMPLE, SHARES, Errors
 from .representations import REPRESENTATIONS
 
 __all__ = ["Results", "failures", "percentiles"]
@@ -18,69 +18,104 @@ FloatArray = npt.NDArray[np.float64]
 Results = dict[str, dict[str, list[Errors]]]
 """Experiment -> representation -> errors of each seed."""
 TITLES = {"sanity": "sanity test", "cloud": "point cloud", "ik": "inverse kinematics"}
+HEADS = {
+    "sanity": "Sanity test: error against the angle of the rotation, degrees; grey: a thousand rotations, red: the worst thousand",
+    "cloud": "Point cloud, the worst case: grey as it was turned, red as the network answers",
+    "ik": "Inverse kinematics, the worst pose: grey as it was asked for, red as it was answered",
+}
 COLOURS = {name: f"C{i}" for i, name in enumerate(REPRESENTATIONS)}
+TRUE, WRONG = "0.6", "C3"
+COLUMNS = 5
 
 
 def percentiles(results: Results, path: Path) -> None:
     """Draw the error below which a share of the test cases lies, one panel an experiment, one curve a seed."""
-    figure = _figure(5.0 * len(results), 4.2)
+    figure = _figure(4.4 * len(results) + 1.8, 4.2)
+    shown: dict[str, Any] = {}
     for axes, (kind, reps) in zip(np.atleast_1d(figure.subplots(1, len(results))), results.items(), strict=True):
         for rep, runs in reps.items():
-            for seed, errors in enumerate(runs):
-                label = REPRESENTATIONS[rep].label if seed == 0 else None
-                axes.plot(100.0 * (1.0 - SHARES[:-1]), errors.quantiles[:-1], color=COLOURS[rep], lw=1.2, label=label)
+            for errors in runs:
+                (line,) = axes.plot(100.0 * (1.0 - SHARES[:-1]), errors.quantiles[:-1], color=COLOURS[rep], lw=1.2)
+                shown[REPRESENTATIONS[rep].label] = line
+        unit = "cm" if kind == "ik" else "degrees"
         axes.set(xscale="log", yscale="log", title=TITLES[kind], xlabel="cases with a larger error, %")
-        axes.invert_xaxis()
-        axes.set_ylabel("error, cm" if kind == "ik" else "error, degrees")
+        axes.set(xlim=(100.0, 100.0 * (1.0 - SHARES[-2])), ylabel=f"error, {unit}")
+        axes.set_ylim(bottom=_foot(reps))
+        for axis, steps in ((axes.xaxis, (1.0,)), (axes.yaxis, (1.0, 2.0, 5.0))):
+            _plain_numbers(axis, steps)
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize="small")
+    figure.legend(list(shown.values()), list(shown), loc="outside right center", frameon=False, fontsize="small")
     _save(figure, path)
 
 
+def _foot(reps: dict[str, list[Errors]]) -> float:
+    """Where the error axis begins: what 99 % of the cases exceed; the very small errors say nothing."""
+    return min(errors.at(0.01) for runs in reps.values() for errors in runs)
+
+
+def _plain_numbers(axis: Any, steps: Sequence[float]) -> None:
+    """Write 0.1, 1, 10 instead of powers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def failures(results: Results, path: Path, cloud: FloatArray, parents: Sequence[int]) -> None:
-    """Draw where autoencoders err, the worst answers for the cloud, and the worst poses: a row each, first seeds."""
-    columns = max(len(reps) for reps in results.values())
-    figure = _figure(2.6 * columns, 2.9 * len(results))
-    for row, (kind, reps) in enumerate(results.items()):
-        for column, (rep, runs) in enumerate(reps.items()):
-            place = (len(results), columns, row * columns + column + 1)
+    """Draw where autoencoders err, the worst answers for the cloud, and the worst poses; first seeds."""
+    rows = [-(-len(reps) // COLUMNS) for reps in results.values()]
+    figure = _figure(2.6 * COLUMNS, 2.7 * sum(rows))
+    parts = np.atleast_1d(figure.subfigures(len(results), 1, height_ratios=rows))
+    for part, count, (kind, reps) in zip(parts, rows, results.items(), strict=True):
+        part.suptitle(HEADS[kind], fontsize="medium")
+        for place, (rep, runs) in enumerate(reps.items(), start=1):
             if kind == "sanity":
-                _angles(figure.add_subplot(*place), runs[0])
+                axes = part.add_subplot(count, COLUMNS, place)
+                _angles(axes, runs[0])
             else:
-                axes = figure.add_subplot(*place, projection="3d")
+                axes = part.add_subplot(count, COLUMNS, place, projection="3d")
                 (_clouds(axes, runs[0], cloud) if kind == "cloud" else _bodies(axes, runs[0], parents))
             unit = " cm" if kind == "ik" else "\N{DEGREE SIGN}"
-            figure.axes[-1].set_title(f"{REPRESENTATIONS[rep].label}: {runs[0].largest:.3g}{unit}", fontsize="small")
+            axes.set_title(f"{REPRESENTATIONS[rep].label}: {runs[0].largest:.3g}{unit}", fontsize="small")
     _save(figure, path)
 
 
 def _angles(axes: Any, errors: Errors) -> None:
     """Error against the angle of the rotation: representations with a cut at half a turn fail there."""
-    axes.plot(errors.sample[:, 0], errors.sample[:, 1], ".", markersize=2)
-    axes.set(xlim=(0, 180), yscale="log", ylim=(1e-2, 200), xlabel="angle of the rotation")
+    for sample, colour in ((errors.sample[:SAMPLE], TRUE), (errors.sample[SAMPLE:], WRONG)):
+        axes.plot(sample[:, 0], sample[:, 1], ".", markersize=2, color=colour)
+    axes.set(xlim=(0, 180), yscale="log", ylim=(1e-1, 250), xticks=(0, 60, 120, 180))
+    _plain_numbers(axes.yaxis, (1.0,))
     axes.tick_params(labelsize="x-small")
 
 
 def _clouds(axes: Any, errors: Errors, cloud: FloatArray) -> None:
-    """The object as it was turned, and as the network believes."""
-    for rotation, colour in ((errors.truth[0], "0.5"), (errors.answer[0], "C3")):
-        points = cloud @ rotation.T
-        axes.scatter(*points.T, s=5, color=colour)
-    _plain(axes, 1.5)
+    """The object as it was turned, and as the network believes; lines between the two places of a point."""
+    true, wrong = (cloud @ rotation[0].T for rotation in (errors.truth, errors.answer))
+    for pair in np.stack([true, wrong], axis=1):
+        axes.plot(*pair.T, color=WRONG, lw=0.4, alpha=0.5)
+    axes.scatter(*true.T, s=7, color=TRUE)
+    axes.scatter(*wrong.T, s=7, color=WRONG)
+    _bare(axes, np.concatenate([true, wrong]))
 
 
 def _bodies(axes: Any, errors: Errors, parents: Sequence[int]) -> None:
     """The pose that was asked for, and the one that was answered; the vertical axis is y."""
-    for pose, colour in ((errors.truth[0], "0.5"), (errors.answer[0], "C3")):
+    poses = np.stack([errors.truth[0], errors.answer[0]])[..., [2, 0, 1]]
+    for pose, colour in zip(poses, (TRUE, WRONG), strict=True):
         for j, parent in enumerate(parents[1:], start=1):
-            bone = pose[[parent, j]]
-            axes.plot(bone[:, 2], bone[:, 0], bone[:, 1], color=colour, lw=1.5)
-    _plain(axes, 45.0)
+            axes.plot(*pose[[parent, j]].T, color=colour, lw=1.5)
+    _bare(axes, poses.reshape(-1, 3))
 
 
-def _plain(axes: Any, size: float) -> None:
-    axes.set(xlim=(-size, size), ylim=(-size, size), zlim=(-size, size))
-    axes.set_box_aspect((1, 1, 1))
+def _bare(axes: Any, points: FloatArray) -> None:
+    """A cube just round the points (k, 3), without axes."""
+    low, high = points.min(0), points.max(0)
+    middle, half = 0.5 * (low + high), 0.5 * float((high - low).max())
+    for set_limits, m in zip((axes.set_xlim, axes.set_ylim, axes.set_zlim), middle, strict=True):
+        set_limits(m - half, m + half)
+    axes.set_box_aspect((1, 1, 1), zoom=1.3)
     axes.set_axis_off()
 
 
