@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import active_depth
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.attacks.goals import plan
-from dfoattack.errors import OptionError
 
 
 class Ladder(AttackOperator):
@@ -26,9 +26,7 @@ class Ladder(AttackOperator):
     """
 
     def __init__(self, active: float = 1e-3) -> None:
-        if not active >= 0.0:
-            raise OptionError(f"`active` must be >= 0, got {active}.")
-        self.active = float(active)
+        self.active = active_depth(active)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         if not view.has_gradient:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack.attacks._settings import active_depth, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View, realise, violation
 from dfoattack.attacks.goals import Goals, Plan, plan
 from dfoattack.attacks.projection import (
@@ -25,7 +26,6 @@ from dfoattack.attacks.projection import (
     two_goal_l2,
     two_goal_linf,
 )
-from dfoattack.errors import OptionError
 from dfoattack.native import WalkFound, WalkRequest
 
 
@@ -128,12 +128,8 @@ class Walker(AttackOperator):
     restarts: int = 1
 
     def __init__(self, steps: int, active: float) -> None:
-        if not steps >= 1:
-            raise OptionError(f"`steps` must be >= 1, got {steps}.")
-        if not active >= 0.0:
-            raise OptionError(f"`active` must be >= 0, got {active}.")
-        self.steps = int(steps)
-        self.active = float(active)
+        self.steps = whole("steps", steps, 1)
+        self.active = active_depth(active)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         b, n = target.X.shape

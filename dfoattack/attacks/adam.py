@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import real
 from dfoattack.attacks._walk import Walk, Walker
 from dfoattack.attacks.goals import Goals
-from dfoattack.errors import OptionError
 
 _SMALL = 1e-12  # of the running size of the gradient, in the denominator
 
@@ -34,14 +34,9 @@ class Adam(Walker):
         self, steps: int = 20, rate: float = 0.2, beta1: float = 0.9, beta2: float = 0.99, active: float = 1e-3
     ) -> None:
         super().__init__(steps, active)
-        if not rate > 0.0:
-            raise OptionError(f"`rate` must be > 0, got {rate}.")
-        for label, value in (("beta1", beta1), ("beta2", beta2)):
-            if not 0.0 <= value < 1.0:
-                raise OptionError(f"`{label}` must lie in [0, 1), got {value}.")
-        self.rate = float(rate)
-        self.beta1 = float(beta1)
-        self.beta2 = float(beta2)
+        self.rate = real("rate", rate)
+        self.beta1 = real("beta1", beta1, "lie in [0, 1)", lambda value: 0.0 <= value < 1.0)
+        self.beta2 = real("beta2", beta2, "lie in [0, 1)", lambda value: 0.0 <= value < 1.0)
 
     def _begin(self, walk: Walk, rng: np.random.Generator) -> dict[str, FloatArray]:
         k = walk.rows

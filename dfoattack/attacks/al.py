@@ -9,8 +9,8 @@ import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.attacks._quasi_newton import Descent, polish_rows
+from dfoattack.attacks._settings import whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
-from dfoattack.errors import OptionError
 
 _MARGIN = 1e-7  # shift of the scaled constraints, so that the limit is strictly feasible
 _PENALTY, _PENALTY_MAX, _GROW = 1.0, 1e9, 4.0
@@ -39,12 +39,9 @@ class AL(AttackOperator):
     whole_box: ClassVar[bool] = True
 
     def __init__(self, iterations: int = 300, memory: int = 10, rounds: int = 25) -> None:
-        for label, value in (("iterations", iterations), ("memory", memory), ("rounds", rounds)):
-            if not value >= 1:
-                raise OptionError(f"`{label}` must be >= 1, got {value}.")
-        self.iterations = int(iterations)
-        self.memory = int(memory)
-        self.rounds = int(rounds)
+        self.iterations = whole("iterations", iterations, 1)
+        self.memory = whole("memory", memory, 1)
+        self.rounds = whole("rounds", rounds, 1)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         multipliers = np.zeros_like(target.C)

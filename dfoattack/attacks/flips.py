@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack.attacks._settings import active_depth, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.attacks.goals import Goals, plan
-from dfoattack.errors import OptionError
 
 TINY = 1e-300
 
@@ -32,12 +32,8 @@ class Flips(AttackOperator):
     lattice: ClassVar[bool] = True
 
     def __init__(self, most: int = 4, active: float = 1e-3) -> None:
-        if not 1 <= most <= 10:
-            raise OptionError(f"`most` must be in [1, 10], got {most}.")
-        if not active >= 0.0:
-            raise OptionError(f"`active` must be >= 0, got {active}.")
-        self.most = int(most)
-        self.active = float(active)
+        self.most = whole("most", most, 1, 10)
+        self.active = active_depth(active)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         n, unit = target.X.shape[1], target.granularity

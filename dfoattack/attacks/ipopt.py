@@ -11,6 +11,7 @@ import numpy as np
 from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack.attacks._local import Local, Point
+from dfoattack.attacks._settings import real, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.errors import OptionError
 
@@ -40,16 +41,10 @@ class Ipopt(AttackOperator):
     whole_box: ClassVar[bool] = True
 
     def __init__(self, iterations: int = 100, accuracy: float = 1e-8, most: int | None = None) -> None:
-        if not iterations >= 1:
-            raise OptionError(f"`iterations` must be >= 1, got {iterations}.")
-        if not accuracy > 0.0:
-            raise OptionError(f"`accuracy` must be > 0, got {accuracy}.")
-        if most is not None and not most >= 1:
-            raise OptionError(f"`most` must be >= 1, got {most}.")
         library()
-        self.iterations = int(iterations)
-        self.accuracy = float(accuracy)
-        self.most = None if most is None else int(most)
+        self.iterations = whole("iterations", iterations, 1)
+        self.accuracy = real("accuracy", accuracy)
+        self.most = None if most is None else whole("most", most, 1)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         b, n = target.X.shape

@@ -8,8 +8,8 @@ import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.attacks._quasi_newton import Descent, polish_rows
+from dfoattack.attacks._settings import real, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
-from dfoattack.errors import OptionError
 
 _TIGHTER = 1e-3  # how far inside the constraints an infeasible row aims, in units of h's scale
 
@@ -33,15 +33,9 @@ class LBFGSB(AttackOperator):
     whole_box: ClassVar[bool] = True
 
     def __init__(self, iterations: int = 200, memory: int = 10, accuracy: float = 1e-9) -> None:
-        if not iterations >= 1:
-            raise OptionError(f"`iterations` must be >= 1, got {iterations}.")
-        if not memory >= 1:
-            raise OptionError(f"`memory` must be >= 1, got {memory}.")
-        if not accuracy > 0.0:
-            raise OptionError(f"`accuracy` must be > 0, got {accuracy}.")
-        self.iterations = int(iterations)
-        self.memory = int(memory)
-        self.accuracy = float(accuracy)
+        self.iterations = whole("iterations", iterations, 1)
+        self.memory = whole("memory", memory, 1)
+        self.accuracy = real("accuracy", accuracy)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         def descend(descent: Descent, rows: IntArray, gradient: FloatArray) -> None:

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import real
 from dfoattack.attacks._walk import Walk, Walker
 from dfoattack.attacks.goals import Goals
-from dfoattack.errors import OptionError
 
 
 class Momentum(Walker):
@@ -33,12 +33,8 @@ class Momentum(Walker):
         self, steps: int = 10, reach: float = 2.0, mu: float = 0.9, nesterov: bool = False, active: float = 1e-3
     ) -> None:
         super().__init__(steps, active)
-        if not reach >= 1.5:
-            raise OptionError(f"`reach` must be >= 1.5 radii, got {reach}.")
-        if not 0.0 < mu < 1.0:
-            raise OptionError(f"`mu` must lie in (0, 1), got {mu}.")
-        self.reach = float(reach)
-        self.mu = float(mu)
+        self.reach = real("reach", reach, "be >= 1.5 radii", lambda value: value >= 1.5)
+        self.mu = real("mu", mu, "lie in (0, 1)", lambda value: 0.0 < value < 1.0)
         self.nesterov = bool(nesterov)
 
     def _begin(self, walk: Walk, rng: np.random.Generator) -> dict[str, FloatArray]:

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import real
 from dfoattack.attacks._walk import Walk, Walker
 from dfoattack.attacks.goals import Goals
-from dfoattack.errors import OptionError
 
 
 class Perturbed(Walker):
@@ -31,12 +31,8 @@ class Perturbed(Walker):
 
     def __init__(self, steps: int = 10, reach: float = 2.0, sigma: float = 0.1, active: float = 1e-3) -> None:
         super().__init__(steps, active)
-        if not reach >= 1.5:
-            raise OptionError(f"`reach` must be >= 1.5 radii, got {reach}.")
-        if not sigma > 0.0:
-            raise OptionError(f"`sigma` must be > 0, got {sigma}.")
-        self.reach = float(reach)
-        self.sigma = float(sigma)
+        self.reach = real("reach", reach, "be >= 1.5 radii", lambda value: value >= 1.5)
+        self.sigma = real("sigma", sigma)
 
     def _begin(self, walk: Walk, rng: np.random.Generator) -> dict[str, FloatArray]:
         return {"noise": rng.uniform(-1.0, 1.0, size=(self.steps, *walk.D.shape)), "base": walk.D.copy()}

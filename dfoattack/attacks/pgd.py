@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import real, whole
 from dfoattack.attacks._walk import Walk, Walker
 from dfoattack.attacks.goals import Goals
 from dfoattack.errors import OptionError
@@ -39,15 +40,11 @@ class PGD(Walker):
         active: float = 1e-3,
     ) -> None:
         super().__init__(steps, active)
-        if not reach >= 1.5:
-            raise OptionError(f"`reach` must be >= 1.5 radii, got {reach}.")
         if norm not in ("linf", "l2"):
             raise OptionError(f'`norm` must be "linf" or "l2", got {norm!r}.')
-        if not restarts >= 1:
-            raise OptionError(f"`restarts` must be >= 1, got {restarts}.")
-        self.reach = float(reach)
+        self.reach = real("reach", reach, "be >= 1.5 radii", lambda value: value >= 1.5)
         self.norm: Literal["linf", "l2"] = norm
-        self.restarts = int(restarts)
+        self.restarts = whole("restarts", restarts, 1)
 
     def _request(self, walk: Walk) -> WalkRequest | None:
         if self.norm != "linf":

@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import whole
 from dfoattack.attacks.al import AL
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.attacks.lbfgsb import LBFGSB
 from dfoattack.attacks.sqp import SQP
-from dfoattack.errors import OptionError
 
 
 class Polish(AttackOperator):
@@ -29,9 +29,7 @@ class Polish(AttackOperator):
     whole_box: ClassVar[bool] = True
 
     def __init__(self, dense: int = 200) -> None:
-        if not dense >= 0:
-            raise OptionError(f"`dense` must be >= 0, got {dense}.")
-        self.dense = int(dense)
+        self.dense = whole("dense", dense, 0)
         self._small, self._box, self._rows = SQP(), LBFGSB(), AL()
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:

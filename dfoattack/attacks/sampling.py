@@ -9,10 +9,10 @@ from scipy.optimize import nnls
 
 from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import active_depth, real, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View, realise, violation
 from dfoattack.attacks.goals import Goals, plan
 from dfoattack.attacks.projection import cube
-from dfoattack.errors import OptionError
 
 _ARMIJO = 1e-4
 _CUTS = 12
@@ -39,18 +39,10 @@ class GradientSampling(AttackOperator):
     inner_points: ClassVar[bool] = True
 
     def __init__(self, steps: int = 5, samples: int | None = None, spread: float = 0.1, active: float = 1e-3) -> None:
-        if not steps >= 1:
-            raise OptionError(f"`steps` must be >= 1, got {steps}.")
-        if samples is not None and not samples >= 2:
-            raise OptionError(f"`samples` must be >= 2, got {samples}.")
-        if not spread > 0.0:
-            raise OptionError(f"`spread` must be > 0, got {spread}.")
-        if not active >= 0.0:
-            raise OptionError(f"`active` must be >= 0, got {active}.")
-        self.steps = int(steps)
-        self.samples = None if samples is None else int(samples)
-        self.spread = float(spread)
-        self.active = float(active)
+        self.steps = whole("steps", steps, 1)
+        self.samples = None if samples is None else whole("samples", samples, 2)
+        self.spread = real("spread", spread)
+        self.active = active_depth(active)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         b, n = target.X.shape

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.fft import idct
 
 from dfoattack._typing import FloatArray
+from dfoattack.attacks._settings import real, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
 from dfoattack.errors import OptionError
 
@@ -36,13 +37,9 @@ class SimBA(AttackOperator):
     ) -> None:
         if basis not in _BASES:
             raise OptionError(f"`basis` must be one of {_BASES}, got {basis!r}.")
-        if not tries >= 1:
-            raise OptionError(f"`tries` must be >= 1, got {tries}.")
-        if not 0.0 < frequencies <= 1.0:
-            raise OptionError(f"`frequencies` must be in (0, 1], got {frequencies}.")
         self.basis: Literal["coordinates", "random", "dct"] = basis
-        self.tries = int(tries)
-        self.frequencies = float(frequencies)
+        self.tries = whole("tries", tries, 1)
+        self.frequencies = real("frequencies", frequencies, "be in (0, 1]", lambda value: 0.0 < value <= 1.0)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         n, radius = target.X.shape[1], float(radii[0])

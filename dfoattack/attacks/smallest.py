@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray
+from dfoattack.attacks._settings import real, whole
 from dfoattack.attacks._walk import Walk, Walker
 from dfoattack.attacks.goals import Goals
-from dfoattack.errors import OptionError
 
 
 class SmallestRadius(Walker):
@@ -33,15 +33,9 @@ class SmallestRadius(Walker):
         self, gain: float = 0.01, steps: int = 20, gamma: float = 0.1, bisections: int = 10, active: float = 1e-3
     ) -> None:
         super().__init__(steps, active)
-        if not gain > 0.0:
-            raise OptionError(f"`gain` must be > 0, got {gain}.")
-        if not 0.0 < gamma < 1.0:
-            raise OptionError(f"`gamma` must lie in (0, 1), got {gamma}.")
-        if not bisections >= 0:
-            raise OptionError(f"`bisections` must be >= 0, got {bisections}.")
-        self.gain = float(gain)
-        self.gamma = float(gamma)
-        self.bisections = int(bisections)
+        self.gain = real("gain", gain)
+        self.gamma = real("gamma", gamma, "lie in (0, 1)", lambda value: 0.0 < value < 1.0)
+        self.bisections = whole("bisections", bisections, 0)
 
     def _begin(self, walk: Walk, rng: np.random.Generator) -> dict[str, FloatArray]:
         size = np.abs(walk.F)

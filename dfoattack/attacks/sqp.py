@@ -9,8 +9,8 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack.attacks._local import Local
 from dfoattack.attacks._polish import polish
+from dfoattack.attacks._settings import real, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View
-from dfoattack.errors import OptionError
 
 
 class SQP(AttackOperator):
@@ -35,12 +35,8 @@ class SQP(AttackOperator):
     whole_box: ClassVar[bool] = True
 
     def __init__(self, iterations: int = 60, accuracy: float = 1e-9) -> None:
-        if not iterations >= 1:
-            raise OptionError(f"`iterations` must be >= 1, got {iterations}.")
-        if not accuracy > 0.0:
-            raise OptionError(f"`accuracy` must be > 0, got {accuracy}.")
-        self.iterations = int(iterations)
-        self.accuracy = float(accuracy)
+        self.iterations = whole("iterations", iterations, 1)
+        self.accuracy = real("accuracy", accuracy)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         b, n = target.X.shape

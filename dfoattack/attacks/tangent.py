@@ -9,9 +9,9 @@ from scipy.optimize import nnls
 
 from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack.attacks._settings import active_depth, whole
 from dfoattack.attacks.base import AttackOperator, Displacements, Target, View, realise, violation
 from dfoattack.attacks.projection import cube
-from dfoattack.errors import OptionError
 
 _MARGIN = 1e-9  # how far inside the linearised constraints a correction aims, in units of h's scale
 _INSIDE = 0.02  # depth at which a correction aims, relative to the first violation
@@ -38,15 +38,9 @@ class Tangent(AttackOperator):
     inner_points: ClassVar[bool] = True
 
     def __init__(self, active: float = 1e-3, most: int = 8, corrections: int = 2) -> None:
-        if not active >= 0.0:
-            raise OptionError(f"`active` must be >= 0, got {active}.")
-        if not most >= 1:
-            raise OptionError(f"`most` must be >= 1, got {most}.")
-        if not corrections >= 0:
-            raise OptionError(f"`corrections` must be >= 0, got {corrections}.")
-        self.active = float(active)
-        self.most = int(most)
-        self.corrections = int(corrections)
+        self.active = active_depth(active)
+        self.most = whole("most", most, 1)
+        self.corrections = whole("corrections", corrections, 0)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
         b, n = target.X.shape

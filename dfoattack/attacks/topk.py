@@ -8,7 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray
+from dfoattack._validation import shown
 from dfoattack.attacks._ladder import Ladder
+from dfoattack.attacks._settings import whole
 from dfoattack.attacks.projection import cube, steepest_linf, two_goal_linf
 from dfoattack.errors import OptionError
 
@@ -28,9 +30,9 @@ class TopK(Ladder):
 
     def __init__(self, counts: Sequence[int] | None = None, active: float = 1e-3) -> None:
         super().__init__(active)
-        if counts is not None and (len(counts) == 0 or min(counts) < 1):
-            raise OptionError(f"`counts` must hold integers >= 1, got {counts}.")
-        self.counts = None if counts is None else tuple(int(k) for k in counts)
+        if counts is not None and (not isinstance(counts, (list, tuple)) or not counts):
+            raise OptionError(f"`counts` must be a list or tuple of integers >= 1, got {shown(counts)}.")
+        self.counts = None if counts is None else tuple(whole("counts", k, 1) for k in counts)
 
     def _steepest(
         self, g: FloatArray, radius: float, weights: FloatArray, a: FloatArray, b: FloatArray

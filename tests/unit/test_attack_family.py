@@ -286,5 +286,5 @@ def test_the_polish_is_chosen_by_size_and_constraints(dense, constrained, same):
     )
     np.testing.assert_array_equal(ours.D, other.D)
     assert len(ours) and (rows[0].vjps, rows[0].passes) == (rows[1].vjps, rows[1].passes)
-    with pytest.raises(OptionError, match="`dense` must be >= 0, got -1"):
+    with pytest.raises(OptionError, match="`dense` must be an integer >= 0, got -1"):
         by_name("polish", {"dense": -1})

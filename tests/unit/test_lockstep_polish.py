@@ -146,11 +146,11 @@ def test_failing_points_are_avoided(operator):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("lbfgsb", {"iterations": 0}, "`iterations` must be >= 1, got 0"),
-        ("lbfgsb", {"memory": 0}, "`memory` must be >= 1, got 0"),
+        ("lbfgsb", {"iterations": 0}, "`iterations` must be an integer >= 1, got 0"),
+        ("lbfgsb", {"memory": 0}, "`memory` must be an integer >= 1, got 0"),
         ("lbfgsb", {"accuracy": 0.0}, "`accuracy` must be > 0, got 0.0"),
-        ("al", {"rounds": 0}, "`rounds` must be >= 1, got 0"),
-        ("al", {"memory": -1}, "`memory` must be >= 1, got -1"),
+        ("al", {"rounds": 0}, "`rounds` must be an integer >= 1, got 0"),
+        ("al", {"memory": -1}, "`memory` must be an integer >= 1, got -1"),
     ],
 )
 def test_wrong_options(name, options, message):

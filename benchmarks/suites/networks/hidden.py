@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dfoattack import Problem
-
 if TYPE_CHECKING:
+    from dfoattack import Problem
     from dfoattack._typing import FloatArray
 
 
@@ -39,18 +38,7 @@ class BlackBox:
 
 def hide(problem: Problem) -> Problem:
     """The same problem, same values to the last bit, with `has_gradient` False."""
-    return Problem(
-        objective=problem.objective,
-        space=problem.space,
-        surrogate=BlackBox(problem.surrogate),
-        constraints=problem.constraints,
-        linear=problem.linear,
-        x0=problem.x0,
-        sense=problem.sense,
-        failures=problem.failures,
-        name=problem.name,
-        known=problem.known,
-        verify=problem.verify,
-        picture=problem.picture,
-        backend=problem.backend,
+    surrogate = BlackBox(problem.surrogate)
+    return problem.replace(
+        surrogate=surrogate, backend=problem.backend, objective_grad=None, f_soft=None, known=problem.known
     )
