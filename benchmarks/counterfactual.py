@@ -1,8 +1,8 @@
 """Maps on which the route really changes: `python -m benchmarks.counterfactual --out FOLDER`.
 
 Random tasks of `counterfactual-map-path`, every solver once a task at the same counted budget (a vector-Jacobian product
-counts 2). A run succeeds if it has evaluated a feasible point: inside the annulus, the wanted route the cheapest. Stopped,
-it goes on where it was.
+counts 2). A run succeeds if it has evaluated a feasible point: inside the annulus, the wanted route the cheapest; with
+`--stop` it ends there. Stopped, the command goes on where it was.
 """
 
 from __future__ import annotations
@@ -12,14 +12,20 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import baselines, machine
+from benchmarks.counting import LimitReached
 from dfoattack import registry
 from dfoattack.studies import StudyLine
+
+if TYPE_CHECKING:
+    from dfoattack._typing import FloatArray
+    from dfoattack.problem import Problem
 
 SOLVERS = "dfoattack,nomad,cma-es"
 
@@ -33,27 +39,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--start", default="initial", choices=["initial", "alternative", "both"], help="default initial"
     )
+    parser.add_argument("--stop", action="store_true", help="end a run at its first valid map")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/counterfactual"))
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     cells = [(pair, solver) for pair in range(options.pairs) for solver in baselines.names(options.solvers)]
     rows, line = [], StudyLine()
     for done, (pair, solver) in enumerate(cells, start=1):
-        file = options.out / f"{options.start}-{options.budget:g}-{solver}-{pair}.json"
+        short = "-stop" if options.stop else ""
+        file = options.out / f"{options.start}-{options.budget:g}{short}-{solver}-{pair}.json"
         if not file.exists():
-            file.write_text(json.dumps(run(pair, solver, options.budget, options.start)), encoding="utf-8")
+            found = run(pair, solver, options.budget, options.start, options.stop)
+            file.write_text(json.dumps(found), encoding="utf-8")
         rows.append(json.loads(file.read_text(encoding="utf-8")))
         line(done, len(cells), f"{solver}, task {pair}")
     line.close()
-    text = document(rows, options.start, options.budget)
+    text = document(rows, options.start, options.budget, options.stop)
     (options.out / f"{options.start}.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
 
 
-def run(pair: int, solver: str, budget: float, start: str) -> dict[str, Any]:
+def run(pair: int, solver: str, budget: float, start: str, stop: bool = False) -> dict[str, Any]:
     """One run, seed = number of the task."""
     problem = registry.load(registry.PROBLEMS, "counterfactual-map-path")(pair, start=start)
+    if stop:
+        problem = ended_by_success(problem)
     began = time.perf_counter()
     log = baselines.load(solver).run(problem, budget, pair, 2.0)
     inside = (log.C <= 0.0).all(1) & (log.spent <= budget)
@@ -71,12 +82,28 @@ def run(pair: int, solver: str, budget: float, start: str) -> dict[str, Any]:
     }
 
 
-def document(rows: Sequence[dict[str, Any]], start: str, budget: float) -> str:
+def ended_by_success(problem: Problem) -> Problem:
+    """The problem whose user code reports the limit at the next call after one that had a feasible point."""
+    over = [False]
+    annulus, path = problem.constraints
+
+    def watched(x: FloatArray, y: FloatArray) -> FloatArray:
+        if over[0]:
+            raise LimitReached
+        differ = np.asarray(path.fn(y))
+        over[0] = bool(np.any((differ <= 0.0) & (np.asarray(annulus.fn(y)) <= 0.0)))
+        return differ
+
+    return problem.replace(constraints=[annulus, replace(path, fn=watched)])
+
+
+def document(rows: Sequence[dict[str, Any]], start: str, budget: float, stop: bool = False) -> str:
     """The table."""
     solvers = list(dict.fromkeys(row["solver"] for row in rows))
     lines = [
         f"# A changed route within {budget:g} counted evaluations, start: {start}",
         "",
+        *(["Every run ends at its first valid map: f is that map's.", ""] if stop else []),
         machine.paragraph(),
         "",
         "| solver | tasks | valid maps | first valid at, median of those | f, median of those | seconds a run, median |",

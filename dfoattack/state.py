@@ -41,6 +41,8 @@ class Setup:
     geometry : Geometry                                 the same box with periods, groups and levels: how points move in it
     polyhedron : Polyhedron or None                     known linear constraints
     softened : tuple of str                             what attacks aim at a stand-in of, see `Problem`
+    rejudged : bool                                     whether points at which attacks look become evaluations: they aim at a stand-in, and have
+                                                        paid for the outputs of these points
     gradient_source : str                               where attacks get gradients from, see `gradient_sources.choice`
     price : float                                       of evaluating one point, in evaluations; more than 1 only where `Problem.inner_cost` says so
     """
@@ -58,6 +60,7 @@ class Setup:
     polyhedron: Polyhedron | None = None
     gradient_source: str = "none"
     softened: tuple[str, ...] = ()
+    rejudged: bool = False
     price: float = 1.0
 
     @property

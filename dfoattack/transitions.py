@@ -33,6 +33,7 @@ from dfoattack.steps.base import Outcome, Proposal, Step
 from dfoattack.steps.fill import Fill
 from dfoattack.steps.lockstep import Lockstep
 from dfoattack.steps.portfolio import Portfolio
+from dfoattack.surrogate import Identity
 from dfoattack.trials import Evaluations, Trials
 
 POLL_ARM = 0  # of the credit: poll, completion, covering and the speculative step together
@@ -83,6 +84,7 @@ def make_setup(
         polyhedron=problem.polyhedron,
         gradient_source=choice.chosen(options, problem, may_ask),
         softened=problem.softened,
+        rejudged=bool(problem.softened) and not isinstance(problem.surrogate, Identity),
         price=price,
     )
     inside = admissible.points(setup, setup.starts)

@@ -84,6 +84,12 @@ class Local:
         g: FloatArray = self.view.grad(self._at(point.d))[0]
         return g
 
+    def pull(self, point: Point) -> FloatArray:
+        """Gradient of the sum of all scaled violations by a scaled step, (n,); one vjp."""
+        W = np.where(point.c > 0.0, 1.0 / self._target.scale, 0.0)
+        g: FloatArray = self.view.vjp_c(self._at(point.d), W[None])[0] * self.scale
+        return g
+
     def buy(self, point: Point, rows: Rows, wanted: IntArray) -> bool:
         """Make the wanted rows exact at the point; all of them if that costs no more. False if the budget does not cover it."""
         if wanted.size == 0:

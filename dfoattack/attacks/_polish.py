@@ -12,6 +12,7 @@ import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.attacks._local import Local, Point
+from dfoattack.attacks._restoration import restore
 from dfoattack.attacks._rows import Rows
 from dfoattack.attacks.qp import QpSolution, solve_qp
 
@@ -28,6 +29,7 @@ _WALL, _HEAD_ON = (
 )  # shares of the step below which an unforeseen constraint cuts it, or the subproblem is solved again
 _KEEP = 0.1  # share of the merit's decrease that a point may lose by becoming feasible
 _EXPAND = 0.75  # decrease over slope above which the model is too curved and a longer step is tried
+_LOST = 1e-5  # scaled violation of a last iterate from which the way back is worth looking for
 _SMALLEST = 1e-12  # scaled step that counts as none
 
 
@@ -77,16 +79,15 @@ def polish(local: Local, gradient: FloatArray, iterations: int, accuracy: float)
     n, p = g.size, local.centre.c.size
     if size == 0.0 and local.centre.worst <= 0.0:
         return []
-    rows = Rows(p, n)
-    state = _State(local.centre, g * unit, np.eye(n), np.zeros(p), _MARGIN, _REACH)
-    run = _Polish(local, rows, unit, accuracy)
-    for _ in range(iterations):
-        following = run.iterate(state)
-        if following is None:
-            break
-        state = following
-        if run.settled(state) or not local.view.affords(1, 1):
-            break
+    fresh = _State(local.centre, g * unit, np.eye(n), np.zeros(p), _MARGIN, _REACH)
+    run = _Polish(local, Rows(p, n), unit, accuracy)
+    state = run.descend(fresh, iterations)
+    if state.point.worst > _LOST and all(point.worst > 0.0 for point in (local.centre, *local.visited)):
+        found = restore(local, state.point)
+        if found is not None and local.view.affords(1, 1):
+            again = local.gradient(found) * local.scale * unit
+            run = _Polish(local, Rows(p, n), unit, accuracy)
+            state = run.descend(replace(fresh, point=found, g=again), iterations)
     return run.worth_evaluating(state)
 
 
@@ -98,6 +99,17 @@ class _Polish:
         self.rows = rows
         self.unit = unit  # scaled F = unit * F
         self.accuracy = accuracy
+
+    def descend(self, state: _State, iterations: int) -> _State:
+        """Where so many subproblems lead."""
+        for _ in range(iterations):
+            following = self.iterate(state)
+            if following is None:
+                break
+            state = following
+            if self.settled(state) or not self.local.view.affords(1, 1):
+                break
+        return state
 
     # ------------------------------------------------------------------ one iteration
 
@@ -117,6 +129,8 @@ class _Polish:
             if float(np.max(np.abs(solution.d))) < _SMALLEST:
                 margin = max(10.0 * state.margin, 2.0 * state.point.worst)
                 return replace(state, margin=margin) if margin <= _MARGIN_MAX else None
+        if solution.relaxed > 0.0:
+            solution = replace(solution, multipliers=np.minimum(solution.multipliers, self._fair(state, solution)))
         state = replace(state, mu=np.maximum(solution.multipliers, 0.5 * (state.mu + solution.multipliers)))
         reached, retry = self._search(state, solution)
         if reached is not None:
@@ -190,6 +204,19 @@ class _Polish:
             if leaning.size == 0 or purchases == _ROUNDS or not self.local.buy(state.point, self.rows, leaning):
                 return solution
             purchases += 1
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _fair(self, state: _State, solution: QpSolution) -> float:
+        """Most that a multiplier of a relaxed subproblem may count for: theirs are prices of the relaxation, of any size.
+
+        Twice what makes the step one of descent for the merit function, and no less than the weights of before.
+        """
+        d = solution.d
+        price = max(float(state.g @ d), 0.0)
+        missed = float(np.maximum(state.point.c + state.margin, 0.0).sum()) * (1.0 - solution.relaxed)
+        steepness = float(np.max(np.linalg.norm(self.rows.J[solution.multipliers > 0.0], axis=1), initial=0.0))
+        least = float(np.linalg.norm(state.g)) / steepness if steepness > 0.0 else 0.0
+        return max(2.0 * price / missed if missed > 0.0 else 0.0, least, float(np.max(state.mu)))
 
     def _used(self, c: FloatArray) -> BoolArray:
         """Rows of the subproblem: those bought, and secants of satisfied constraints (a violated one needs a true normal)."""

@@ -17,9 +17,11 @@ from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.barrier import poll_centres
 from dfoattack.credit import followed
+from dfoattack.gradient_sources.view import SourceView
 from dfoattack.source_names import EXACT
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps import _estimates
+from dfoattack.steps._looked import Looked
 from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps.base import Outcome, Proposal, Step
 
@@ -59,11 +61,13 @@ class Attack(Step):
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
         if view is None or state.mesh is None or row < 0 or not self.operators:
             return Proposal.nothing(setup.n)
-        estimated = None
+        looked: SourceView | Looked | None = None
         if setup.gradient_source not in EXACT:
             if not _estimates.due(setup, state):
                 return Proposal.nothing(setup.n)
-            estimated = view = _estimates.source_view(setup, state, view, row, rng)
+            looked = view = _estimates.source_view(setup, state, view, row, rng)
+        elif setup.rejudged:
+            looked = view = Looked(view)
         chosen = self._choose(setup, state, row, view.has_gradient)
         if chosen < 0:
             return Proposal.nothing(setup.n)
@@ -85,10 +89,10 @@ class Attack(Step):
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
         multipliers = None if found.multipliers is None else found.multipliers[0]
         memo = AttackMemo(chosen, radius, row, gradient, multipliers)
-        if estimated is None or not estimated.seen:
+        if looked is None or not looked.seen:
             return Proposal.around(X, x, False, memo=memo)
         # What was looked at is paid for: as evaluations it costs nothing more, and models and incumbents learn from it.
-        return Proposal.around(np.vstack([*estimated.seen.values(), X]), x, False, memo=memo, opportunistic=False)
+        return Proposal.around(np.vstack([*looked.seen.values(), X]), x, False, memo=memo, opportunistic=False)
 
     def _choose(self, setup: Setup, state: SolverState, row: int, gradients: bool = True) -> int:
         """Index of the operator to run, -1 if all sleep or lack what they need."""

@@ -13,6 +13,7 @@ from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.source_names import EXACT
 from dfoattack.state import OperatorCredit, Setup, SolverState
 from dfoattack.steps import admissible
+from dfoattack.steps._looked import Looked
 from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps._watched import Watched
 from dfoattack.steps.base import Outcome, Proposal, Search
@@ -58,6 +59,8 @@ class Multistart(Search):
         X = admissible.points(setup, self._candidates(setup, state, rng))
         if not X.shape[0] or not view.affords(1, X.shape[0] + 1):
             return Proposal.nothing(setup.n)
+        looked = Looked(view)
+        view = looked if setup.rejudged else view
         F, C = view.values(X, view.outputs(X))
         operator = self._best(state)
         target, view = target_of(setup, state, X, F, C, operator.inner_points, view)
@@ -71,7 +74,8 @@ class Multistart(Search):
         ends = setup.geometry.snapped(target.X[found.centre] + found.D)
         # The start is paid for: as an evaluation it costs nothing more.
         memo = Descent(self.operators.index(operator))
-        return Proposal.around(np.vstack([ends, target.X]), state.history.X[state.centre], False, memo=memo)
+        seen = np.vstack([ends, target.X, *looked.seen.values()])
+        return Proposal.around(seen, state.history.X[state.centre], False, memo=memo, opportunistic=not setup.rejudged)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         memo: Descent | None = outcome.memo

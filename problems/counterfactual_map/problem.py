@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -84,10 +85,8 @@ def make_path_problem(
     Parameters
     ----------
     pair : int >= 0                     number of the task: which initial map and which wanted route
-    guide : bool                        give attacks a stand-in for `path`, and add `rivals`, which asks for the same with a slope:
-                                        for each tile of the wanted route between its ends, (wanted + 0.01 - cheapest route
-                                        that avoids the tile)/10 <= 0. It excludes maps on which another route costs
-                                        less than 0.01 more
+    guide : bool                        give attacks a smooth stand-in for `path`: what the wanted route costs minus a soft minimum over
+                                        all other ways, see `routes.contest`
     start : "initial" | "alternative" | "both"   the initial map (infeasible), the map that the wanted route is from (feasible),
                                         or one after the other
     weights : str, optional             an ``.npz`` file written by ``train.py``, instead of the shipped one
@@ -103,12 +102,10 @@ def make_path_problem(
     ValueError          arrays in `weights` of other names or shapes
     """
     net, task, digest = _prepared(pair, start, weights, 0.5)
+    path = Constraint(lambda y: task.path(y), name="path")
     if guide:
-        path = Constraint(lambda y: task.path(y), name="path", soft=lambda y: task.rival(y), grad=task.rival_gradient)
-        wanted = [path, Constraint(lambda y: task.rivals(y), name="rivals", grad=task.rivals_gradient)]
-    else:
-        wanted = [Constraint(lambda y: task.path(y), name="path")]
-    return _problem("counterfactual-map-path", net, task, wanted, start, f"path_{pair}", digest)
+        path = replace(path, soft=lambda y: task.contest(y), grad=task.contest_gradient)
+    return _problem("counterfactual-map-path", net, task, [path], start, f"path_{pair}", digest)
 
 
 def _prepared(pair: int, start: str, weights: str | None, ratio: float) -> tuple[MapNet, Task, str]:

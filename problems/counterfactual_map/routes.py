@@ -1,9 +1,10 @@
-"""Cheapest routes over a map of tile costs, by SciPy's Dijkstra."""
+"""Cheapest routes over a map of tile costs, by SciPy's Dijkstra, and how a wanted route does against all others."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import lu_factor, lu_solve
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
@@ -14,8 +15,8 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 CELLS = SIDE * SIDE
-_CLOSED = 1e6
-"""Cost of a tile that no route enters."""
+_NONE = 1e-12
+"""Least part of all other ways in the whole: a smaller one is lost in rounding."""
 
 
 def _arcs() -> tuple[IntArray, IntArray]:
@@ -32,6 +33,7 @@ def _arcs() -> tuple[IntArray, IntArray]:
 
 
 _HEADS, _POINTERS = _arcs()
+_TAILS = np.repeat(np.arange(CELLS), np.diff(_POINTERS))
 
 
 def cheapest(costs: FloatArray) -> tuple[FloatArray, BoolArray]:
@@ -55,24 +57,53 @@ def cheapest(costs: FloatArray) -> tuple[FloatArray, BoolArray]:
     return value, on
 
 
-def avoiding(costs: FloatArray, tiles: IntArray) -> tuple[FloatArray, BoolArray]:
-    """Cheapest routes that avoid one tile each: costs (k, 144), tiles (q,) -> values (k, q) and their tiles (k, q, 144)."""
-    value = np.empty((len(costs), len(tiles)))
-    on = np.zeros((len(costs), len(tiles), CELLS), dtype=bool)
+def contest(costs: FloatArray, wanted: BoolArray, temperature: float) -> tuple[FloatArray, FloatArray]:
+    """By how much the wanted route loses to all other ways together, softly, with the derivative by every tile cost.
+
+    A walk over neighbouring tiles that costs c weighs exp(-c / temperature). The value is
+    temperature * log(weight of all walks but the wanted route / weight of the wanted route): what it costs minus a soft
+    minimum over all others. Where it is not positive the wanted route is the cheapest. Smooth, unlike anything that asks
+    which route is the cheapest, for every rival has its part in it. The sums over walks are one linear system a map.
+
+    Parameters
+    ----------
+    costs : float64 (k, 144)        above 0.5: with cheaper tiles at a high temperature the sums have no limit
+    wanted : bool (144,)            tiles of a route
+    temperature : float             > 0 and at most 0.2, in units of cost
+
+    Returns
+    -------
+    value : float64 (k,)
+    slope : float64 (k, 144)
+    """
+    value, slope = np.empty(len(costs)), np.empty((len(costs), CELLS))
+    start, end = np.eye(CELLS)[[0, CELLS - 1]]
     for i, cost in enumerate(costs):
-        for j, tile in enumerate(tiles):
-            closed = cost.copy()
-            closed[tile] = _CLOSED
-            value[i, j], on[i, j] = _route(closed)
-    return value, on
+        distance = dijkstra(_graph(cost), indices=0)
+        # Weights relative to the cheapest way to a tile, so that nothing vanishes on a dear map.
+        detour = cost[_HEADS] + distance[_TAILS] - distance[_HEADS]
+        system = np.eye(CELLS)
+        system[_HEADS, _TAILS] -= np.exp(-detour / temperature)
+        factors = lu_factor(system, check_finite=False)
+        from_start = lu_solve(factors, start, check_finite=False)
+        to_end = lu_solve(factors, end, trans=1, check_finite=False)
+        behind = cost @ wanted - cost[0] - distance[-1]
+        share = -behind / temperature - np.log(from_start[-1])  # logarithm of the wanted route's part in the whole
+        others = max(-np.expm1(share), _NONE)
+        value[i] = temperature * (np.log(others) - share)
+        slope[i] = (wanted - from_start * to_end / from_start[-1]) / others
+    return value, slope
 
 
 def _route(cost: FloatArray) -> tuple[float, BoolArray]:
-    graph = csr_array((cost[_HEADS], _HEADS, _POINTERS), shape=(CELLS, CELLS))
-    _, before = dijkstra(graph, indices=0, return_predecessors=True)
+    _, before = dijkstra(_graph(cost), indices=0, return_predecessors=True)
     on = np.zeros(CELLS, dtype=bool)
     tile = CELLS - 1
     while tile >= 0:
         on[tile] = True
         tile = before[tile]
     return float(cost @ on), on
+
+
+def _graph(cost: FloatArray) -> csr_array:
+    return csr_array((cost[_HEADS], _HEADS, _POINTERS), shape=(CELLS, CELLS))

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from .model import LATENT, MapNet
-from .routes import BoolArray, FloatArray, IntArray, avoiding, cheapest
+from .routes import BoolArray, FloatArray, cheapest, contest
 
 OVERLAP = 0.4
 """The wanted route shares less than this part of its tiles with the cheapest one of the initial map."""
 TOTAL_UNIT, COST_UNIT = 100.0, 10.0
 SLACK = 0.01
 """What the wanted route may cost more than the cheapest one, in units of `COST_UNIT`."""
-LEAD = 0.01
-"""By how much, in units of cost, the wanted route must lead all others where `rivals` says so."""
+TEMPERATURE = 0.1
+"""Of the contest between routes: routes that cost so much more than the cheapest still have a say."""
 NORM, HALF_WIDTH = float(np.sqrt(LATENT)), 1.0
 
 
@@ -98,42 +98,17 @@ class Task:
         _, on = cheapest(Y[:, LATENT:])
         return np.asarray((on != self.wanted).sum(1), dtype=np.float64)
 
-    @property
-    def between(self) -> IntArray:
-        """Tiles of the wanted route without its two ends, (q,)."""
-        return np.flatnonzero(self.wanted)[1:-1]
+    def contest(self, Y: FloatArray) -> FloatArray:
+        """See `routes.contest`, in units of `COST_UNIT`: a smooth stand-in for `path`, not positive only where `path` is 0."""
+        return contest(Y[:, LATENT:], self.wanted, TEMPERATURE)[0] / COST_UNIT
 
-    def rivals(self, Y: FloatArray) -> FloatArray:
-        """(wanted + 0.01 - cheapest route that avoids t) / 10 for each tile t of the wanted route between its ends, (k, q).
-
-        Every other route avoids one of these tiles, or visits them all and more. So where no column is positive the
-        wanted route is the cheapest, by 0.01 at least.
-        """
-        costs = Y[:, LATENT:]
-        return np.asarray(((costs @ self.wanted + LEAD)[:, None] - avoiding(costs, self.between)[0]) / COST_UNIT)
-
-    def rivals_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
-        """See `dfoattack.Constraint`; of the side of a kink on which the point lies."""
-        used = np.flatnonzero(np.any(W != 0.0, axis=0))
-        _, on = avoiding(Y[:, LATENT:], self.between[used])
-        change = self.wanted.astype(np.float64) - on
-        return None, _on_costs(Y, np.einsum("kq,kqt->kt", W[:, used], change) / COST_UNIT)
-
-    def rival(self, Y: FloatArray) -> FloatArray:
-        """The largest column of `rivals`, (k,): a continuous stand-in for `path`, not positive only where `path` is 0."""
-        return np.asarray(self.rivals(Y).max(1))
-
-    def rival_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
+    def contest_gradient(self, X: FloatArray, Y: FloatArray, W: FloatArray) -> tuple[None, FloatArray]:
         """See `dfoattack.Constraint`."""
-        value, on = avoiding(Y[:, LATENT:], self.between)
-        nearest = on[np.arange(len(Y)), value.argmin(1)]
-        return None, _on_costs(Y, W * (self.wanted.astype(np.float64) - nearest) / COST_UNIT)
+        return None, _on_costs(Y, W * contest(Y[:, LATENT:], self.wanted, TEMPERATURE)[1] / COST_UNIT)
 
 
 def make_task(net: MapNet, codes: FloatArray, pair: int, ratio: float = 0.5) -> Task:
     """The task number `pair`: two random codes whose cheapest routes share less than 40 % of the second one's tiles.
-
-    The second one's route leads by `LEAD` at least, so that the alternative map is feasible where `rivals` are asked for.
 
     Raises
     ------
@@ -144,10 +119,8 @@ def make_task(net: MapNet, codes: FloatArray, pair: int, ratio: float = 0.5) -> 
         X = codes[rng.choice(len(codes), 2, replace=False)]
         costs = map_costs(net, X)
         _, on = cheapest(costs)
-        task = Task(X[0].copy(), X[1].copy(), costs[0], on[0], on[1], ratio)
-        apart = (on[0] & on[1]).sum() < OVERLAP * on[1].sum()
-        if apart and task.rival(np.hstack([X, costs])[1:])[0] <= 0.0:
-            return task
+        if (on[0] & on[1]).sum() < OVERLAP * on[1].sum():
+            return Task(X[0].copy(), X[1].copy(), costs[0], on[0], on[1], ratio)
     raise ValueError(f"No two of {len(codes)} codes have routes that overlap by less than {OVERLAP:.0%}.")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from .model import LATENT, CostNet, Decoder, Encoder, FloatArray, MapNet, load, save
@@ -39,7 +39,8 @@ class Quality:
     picture : float             mean squared error of a reconstructed pixel (the noise alone makes 0.0025)
     cost, cost_rebuilt : float  mean absolute error of a tile cost, on pictures and on reconstructions
     regret : float              how much dearer the route read off the reconstruction is on the true map, relative
-    norms : tuple               5, 50 and 95 % quantiles of the norm of a mean code
+    norms : tuple               5, 50 and 95 % quantiles of the norm of a code
+    inside : float              part of the codes inside the shell `INSIDE`
     """
 
     picture: float
@@ -47,6 +48,7 @@ class Quality:
     cost_rebuilt: float
     regret: float
     norms: tuple[float, float, float]
+    inside: float
 
 
 def train_autoencoder(
@@ -82,6 +84,27 @@ def train_autoencoder(
     return encoder.eval().requires_grad_(False), decoder.eval().requires_grad_(False)
 
 
+def whiten(encoder: Encoder, decoder: Decoder, drawn: Tensor) -> None:
+    """Change the coordinates of the codes so that those of the pictures have mean 0 and covariance I; maps stay the same.
+
+    The KL term alone leaves codes too large, outside the shell where standard normal vectors lie. z = mean + A x with
+    A the symmetric root of the covariance is exact: the first layer of the decoder and the last one of the encoder are
+    linear. The encoder's log variances, which only training needs, keep belonging to z.
+    """
+    with torch.inference_mode():
+        codes = torch.cat([encoder(part)[0] for part in drawn.split(500)]).double().clone()
+    mean = codes.mean(0)
+    values, vectors = torch.linalg.eigh(torch.cov(codes.T))
+    root = vectors * values.sqrt() @ vectors.T
+    inverse = vectors / values.sqrt() @ vectors.T
+    first, last = decoder[0], encoder.body[-1]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    first.bias.data += (first.weight.double() @ mean).to(first.bias)
+    first.weight.data = (first.weight.double() @ root).to(first.weight)
+    last.weight.data[:LATENT] = (inverse @ last.weight[:LATENT].double()).to(last.weight)
+    last.bias.data[:LATENT] = (inverse @ (last.bias[:LATENT].double() - mean)).to(last.bias)
+
+
 def train_cost(drawn: Tensor, rebuilt: Tensor, labels: Tensor, steps: int, generator: torch.Generator) -> CostNet:
     """Fit the cost net on pictures and on their reconstructions, half of each batch each."""
     net = CostNet().to(drawn.device)
@@ -99,7 +122,7 @@ def train_cost(drawn: Tensor, rebuilt: Tensor, labels: Tensor, steps: int, gener
 
 
 def train(
-    seed: int = 0, device: str = "cpu", steps: int = 4000, count: int = 16_000, log: bool = True
+    seed: int = 0, device: str = "cpu", steps: int = 1500, count: int = 16_000, log: bool = True
 ) -> tuple[MapNet, FloatArray, Quality]:
     """Everything from one seed: data, both networks, codes of test maps inside the shell, and the quality."""
     rng = np.random.default_rng(seed)
@@ -109,6 +132,7 @@ def train(
         torch.manual_seed(seed)  # the initial parameters are drawn from the global generator
         drawn, labels = _tensor(pictures(rng, codes), device), _tensor(costs(codes), device)
         encoder, decoder = train_autoencoder(drawn, steps, generator, log)
+        whiten(encoder, decoder, drawn)
         with torch.inference_mode():
             parts = [decoder(encoder(part)[0]) for part in drawn.split(500)]
         rebuilt = torch.cat(parts).clone()  # out of inference mode
@@ -132,15 +156,16 @@ def _judged(
     least, _ = cheapest(true)
     norms = mean.norm(dim=1).numpy()
     low, middle, high = (float(q) for q in np.quantile(norms, (0.05, 0.5, 0.95)))
+    kept = (norms > INSIDE[0]) & (norms < INSIDE[1])
     quality = Quality(
         picture=float(mse_loss(rebuilt, drawn)),
         cost=float(np.abs(read - true).mean()),
         cost_rebuilt=float(np.abs(again - true).mean()),
         regret=float(((true * route).sum(1) / least - 1.0).mean()),
         norms=(low, middle, high),
+        inside=float(kept.mean()),
     )
-    inside = mean.numpy()[(norms > INSIDE[0]) & (norms < INSIDE[1])]
-    return net, inside[:N_CODES].astype(np.float64), quality
+    return net, mean.numpy()[kept][:N_CODES].astype(np.float64), quality
 
 
 def _tensor(array: FloatArray, device: str) -> Tensor:
@@ -152,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train the networks of the counterfactual maps.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--steps", type=int, default=4000, help="of the autoencoder; fewer for a trial run")
+    parser.add_argument("--steps", type=int, default=1500, help="of the autoencoder; fewer for a trial run")
     parser.add_argument("--maps", type=int, default=16_000, help="training maps")
     parser.add_argument("--out", type=Path, default=Path("weights.npz"))
     options = parser.parse_args(arguments)

@@ -89,10 +89,10 @@ def _wrong_map_gradient(problem: Problem) -> OutputGradient:
 SETTINGS = {
     "biodiesel": Setting("biodiesel", _biodiesel, (300.0, 3000.0), scale=1000.0),
     "image-blend": Setting(
-        "image-blend", _image, (200.0, 2000.0), slips=("poll", "direction", "covering"), logarithmic=True
+        "image-blend", _image, (200.0, 1000.0), slips=("poll", "direction", "covering"), logarithmic=True
     ),
     "counterfactual-map": Setting(
-        "counterfactual-map", _map, (500.0, 5000.0), logarithmic=True, wrong_gradient=_wrong_map_gradient
+        "counterfactual-map", _map, (500.0, 2000.0), logarithmic=True, wrong_gradient=_wrong_map_gradient
     ),
 }
 

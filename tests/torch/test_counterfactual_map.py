@@ -19,8 +19,8 @@ from dfoattack.errors import ProblemError  # noqa: E402
 from dfoattack.testing.problems import ProblemContract  # noqa: E402
 from dfoattack_problems.counterfactual_map import model, terrain, train  # noqa: E402
 from dfoattack_problems.counterfactual_map.problem import make_path_problem, make_problem  # noqa: E402
-from dfoattack_problems.counterfactual_map.routes import avoiding, cheapest  # noqa: E402
-from dfoattack_problems.counterfactual_map.task import LEAD, make_task  # noqa: E402
+from dfoattack_problems.counterfactual_map.routes import cheapest, contest  # noqa: E402
+from dfoattack_problems.counterfactual_map.task import make_task  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def naive(costs: np.ndarray) -> tuple[float, set[int]]:
     return best[side * side - 1][0], route
 
 
-def test_routes_agree_with_a_plain_dijkstra_and_avoid_what_they_must() -> None:
+def test_routes_agree_with_a_plain_dijkstra() -> None:
     rng = np.random.default_rng(0)
     costs = rng.uniform(0.5, 8.0, (20, 144))
     value, on = cheapest(costs)
@@ -95,14 +95,40 @@ def test_routes_agree_with_a_plain_dijkstra_and_avoid_what_they_must() -> None:
         expected, route = naive(costs[i])
         assert value[i] == pytest.approx(expected, rel=1e-12)
         assert set(np.flatnonzero(on[i])) == route
-    tiles = np.flatnonzero(on[0])[1:-1]
-    rivals, others = avoiding(costs[:1], tiles)
-    for j, tile in enumerate(tiles):
-        closed = costs[0].copy()
+
+
+def second(costs: np.ndarray, wanted: np.ndarray) -> float:
+    """Cost of the cheapest route but the wanted one, which must be the cheapest: it avoids one of its tiles."""
+    rivals = []
+    for tile in np.flatnonzero(wanted)[1:-1]:
+        closed = costs.copy()
         closed[tile] = 1e6
-        assert rivals[0, j] == pytest.approx(naive(closed)[0], rel=1e-12)
-        assert not others[0, j, tile] and others[0, j, 0] and others[0, j, 143]
-    assert np.all(rivals >= value[0])
+        rivals.append(naive(closed)[0])
+    return min(rivals)
+
+
+def test_the_contest_counts_all_rivals_and_at_low_temperature_the_best_alone() -> None:
+    costs = np.random.default_rng(1).uniform(0.5, 8.0, (6, 144))
+    value, on = cheapest(costs)
+    for i in range(6):
+        lead = second(costs[i], on[i]) - value[i]
+        cold, warm = (contest(costs[i : i + 1], on[i], temperature)[0][0] for temperature in (0.03, 0.2))
+        assert cold >= max(-lead, 0.03 * np.log(1e-12)) - 1e-6, "smaller parts are lost in rounding"
+        assert cold <= max(-lead, 0.03 * np.log(1e-12)) + 0.15, "the weight of a few rivals that are nearly as good"
+        assert warm > cold - 1e-9, "more rivals have a say"
+    lost, _ = contest(costs[:1], on[1], 0.1)
+    assert lost[0] == pytest.approx(costs[0] @ on[1] - value[0], abs=0.3)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.2])
+def test_slopes_of_the_contest_are_its_differences(temperature: float) -> None:
+    rng = np.random.default_rng(2)
+    costs = rng.uniform(0.5, 8.0, (2, 144))
+    for wanted in cheapest(costs)[1]:
+        _, slope = contest(costs[:1], wanted, temperature)
+        direction = rng.normal(size=144)
+        ends = contest(np.array([costs[0] + s * 1e-6 * direction for s in (1.0, -1.0)]), wanted, temperature)[0]
+        assert slope[0] @ direction == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-7)
 
 
 # ------------------------------------------------------------------ the task
@@ -158,41 +184,34 @@ def test_the_alternative_map_is_feasible_where_the_initial_one_is_not(pair: int)
         assert good.outer(good.x0, good.forward(good.x0))[1].max() <= 0.0
 
 
-def test_rivals_imply_the_path_and_tell_how_far_it_leads() -> None:
-    problem = make_path_problem(2)
-    start = make_path_problem(2, start="alternative").x0[0]
-    X = start + np.random.default_rng(0).normal(0.0, 0.15, (60, 64))
-    C = problem.outer(X, problem.forward(X))[1]
-    path, rivals = C[:, 1], C[:, 2:].max(1)
-    assert 5 < (path == 0).sum() < 60, "both sides must be seen"
-    assert np.all(path[rivals <= 0.0] == 0.0)
-    assert np.all(path == np.round(path))
-    # The other way round up to the lead.
-    assert np.all(rivals[path == 0.0] <= LEAD / 10 + 1e-12)
+def test_a_contest_that_is_won_proves_the_path() -> None:
+    rng = np.random.default_rng(3)
+    base = rng.uniform(1.0, 4.0, (1, 144))
+    wanted = cheapest(rng.uniform(1.0, 4.0, (1, 144)))[1][0]
+    costs = base - rng.uniform(0.0, 1.0, (40, 1)) * (base - 0.6) * wanted
+    won = contest(costs, wanted, 0.1)[0] <= 0.0
+    first = np.all(cheapest(costs)[1] == wanted, axis=1)
+    assert 3 < won.sum() < 37 and np.all(first[won])
+    assert np.sum(first & ~won) < 10, "and it asks for little more"
 
 
-def test_the_stand_in_of_the_path_is_the_worst_rival() -> None:
-    problem = make_path_problem(0, start="initial")
+def test_the_stand_in_has_a_slope_where_the_path_has_none() -> None:
+    problem = make_path_problem(2, start="initial")
     x, y = problem.x0, problem.forward(problem.x0)
-    C = problem.outer(x, y)[1]
-    worst = int(np.argmax(C[0, 2:]))
-    assert problem.attacked(x, y)[1][0, 1] == C[0, 2 + worst] > 0.0
-    slopes, _ = problem.constraint_jacobian(x[0], y[0], [1, 2 + worst])
-    assert np.array_equal(slopes[0], slopes[1]) and slopes.any()
-    bare = make_path_problem(0, guide=False)
-    assert bare.outer(bare.x0, bare.forward(bare.x0))[1].shape == (2, 2)
+    assert problem.outer(x, y)[1][0, 1] > 0.0 and problem.attacked(x, y)[1][0, 1] > 0.0
+    assert problem.constraint_jacobian(x[0], y[0], [1])[0].any()
+    bare = make_path_problem(2, guide=False)
+    assert bare.outer(x, y)[1].shape == (1, 2) and bare.softened == ()
     assert not bare.constraint_jacobian(x[0], y[0], [1])[0].any()
 
 
-def test_the_default_finds_a_changed_route_and_a_small_change() -> None:
-    problem = make_path_problem(2)
-    result = da.solve(problem, budget=900, seed=0)
+def test_the_default_finds_a_changed_route_from_a_map_that_has_another() -> None:
+    problem = make_path_problem(2, start="initial")
+    result = da.solve(problem, budget=2500, seed=0, callback=lambda event: event.maxcv == 0.0)
     assert result.feasible and result.maxcv == 0.0 and "path" in result.softened
     costs = problem.forward(result.x[None])[:, 64:]
     task = make_task(*model.load()[:2], 2)
     assert set(np.flatnonzero(task.wanted)) == naive(costs[0])[1]
-    far = make_path_problem(2, start="alternative")
-    assert result.fun > far.outer(far.x0, far.forward(far.x0))[0][0] / 5
 
 
 # ------------------------------------------------------------------ networks and pictures
@@ -204,6 +223,7 @@ def test_the_shipped_networks_draw_and_read_maps(loaded: tuple[model.MapNet, np.
     assert np.all((np.linalg.norm(codes, axis=1) > 7) & (np.linalg.norm(codes, axis=1) < 9))
     rng = np.random.default_rng(7)
     drawn = terrain.maps(rng, 40)
+    assert np.abs(codes.mean(0)).max() < 0.3 and 0.7 < codes.std() < 1.2, "codes are about standard normal"
     pictures = torch.from_numpy(terrain.pictures(rng, drawn))
     with torch.inference_mode():
         read = net.cost(pictures).numpy()
@@ -211,7 +231,7 @@ def test_the_shipped_networks_draw_and_read_maps(loaded: tuple[model.MapNet, np.
     with torch.inference_mode():
         rebuilt = net(torch.from_numpy(codes)).numpy()[:, 64:]
     nearest = np.abs(rebuilt[..., None] - terrain.COSTS).min(2)
-    assert nearest.mean() < 0.35, "decoded tiles must look like terrains"
+    assert nearest.mean() < 0.5, "decoded tiles must look like terrains"
 
 
 def test_maps_have_all_terrains_and_textures(loaded: Any) -> None:
@@ -220,6 +240,19 @@ def test_maps_have_all_terrains_and_textures(loaded: Any) -> None:
     assert shares.min() > 0.05 and np.allclose(shares.sum(), 1.0)
     flat = terrain.pictures(np.random.default_rng(0), np.full((1, 12, 12), 4))
     assert flat.shape == (1, 3, 48, 48) and flat.std() > 1.2 * terrain.NOISE
+
+
+def test_whitening_changes_codes_and_no_picture() -> None:
+    torch.manual_seed(0)
+    drawn = torch.from_numpy(terrain.pictures(np.random.default_rng(0), terrain.maps(np.random.default_rng(1), 200)))
+    encoder, decoder = model.Encoder().eval(), model.Decoder().eval()
+    with torch.no_grad():
+        before = decoder(encoder(drawn.float())[0])
+        train.whiten(encoder, decoder, drawn.float())
+        codes = encoder(drawn.float())[0]
+        assert torch.allclose(decoder(codes), before, atol=1e-3)
+    assert codes.mean(0).abs().max() < 0.05
+    assert torch.cov(codes.T).diagonal().median() == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.slow

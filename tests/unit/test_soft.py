@@ -76,6 +76,27 @@ def test_a_soft_constraint_leads_into_the_feasible_set() -> None:
     assert set(np.unique(aimed.records.constraints)) == {-1.0, 1.0}
 
 
+def test_every_point_that_was_looked_at_is_judged_by_the_truth() -> None:
+    """The stand-in asks for more than the truth, and its descent passes by better points than the one it ends at."""
+
+    def cautious(y: np.ndarray) -> np.ndarray:
+        return -soft(y) - 0.05
+
+    def inside(y: np.ndarray) -> np.ndarray:
+        return np.where(soft(y) > -0.5, -1.0, 1.0)
+
+    ball = da.Constraint(inside, name="ball", soft=cautious)
+    options = {"attacks": ("al",), "searches": ()}
+    result = da.solve(
+        problem(objective=lambda y: y[:, 0], f_soft=None, constraints=ball, sense="maximize"),
+        budget=150,
+        options=options,
+    )
+    assert result.nphi == result.nfev, "no pass was spent on a point that was not evaluated"
+    Y = result.records.x @ Affine.M.T
+    assert result.feasible and result.fun > Y[cautious(Y) <= 0.0][:, 0].max()
+
+
 def test_gradients_are_those_of_the_stand_in() -> None:
     p = problem(objective_grad=lambda y: -2.0 * (y - CENTRES))
     X = np.random.default_rng(0).uniform(-1, 1, (3, N))
