@@ -1,8 +1,8 @@
 """Restarts: what becomes of the budget that is left when a local run has converged, or when it cannot catch up any more.
 
-Three kinds take turns, the one that has spent least (weighted) next: a run of the population search with growing populations from a
-random point (after Hansen 2009, BIPOP-CMA-ES), a local run far from all evaluated points, and a local run from a shaken incumbent
-(variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010). After a lockstep multistart there is a fourth: a local
+Three kinds take turns, the one that has spent least (weighted) next: a local run far from all evaluated points, which counts double,
+a local run from a shaken incumbent (variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010), and a run of the
+population search with growing populations from a random point (after Hansen 2009, BIPOP-CMA-ES). After a lockstep multistart there is a fourth: a local
 run beside the next best end of its descents.
 """
 
@@ -21,7 +21,7 @@ from dfoattack.steps import admissible
 from dfoattack.steps.cma import CMA
 
 FIRST, END, POPULATION, FAR, SHAKE = "first", "end", "population", "far", "shake"
-WEIGHTS = {END: 1.0, POPULATION: 2.0, FAR: 1.0, SHAKE: 1.0}
+WEIGHTS = {END: 1.0, FAR: 2.0, SHAKE: 1.0, POPULATION: 1.0}  # the first of equals is next
 BESIDE_DESCENTS = 0.5  # weight of the population search where exact gradients descend from everywhere
 LOOK_BACK = 3.0  # times n + 1: evaluations over which the progress of a run is measured
 YOUNG = 6.0  # times n + 1: evaluations every run may spend

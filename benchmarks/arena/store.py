@@ -5,7 +5,8 @@ whole runs only.
 
     sessions   one row a call of the runner: date, machine, versions, commit, threads, command line
     runs       one row a run, see `COLUMNS`
-    curves     (run, kind): evaluation indices and values as little-endian float64 blobs, improvements only
+    curves     (run, kind): evaluation indices and values as little-endian float64, compressed by zlib; improvements only, and
+               "loose" only where it differs from "strict": the file is small enough to be kept beside its report
                kind "strict": every c <= 0; "loose": every c <= 1e-6; "violation": least max(c, 0), whatever f; "soft":
                COCO's own score of a constrained problem whose optimum is known, max(f - f_opt, 0) + sum max(c, 0)
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +142,7 @@ class Store:
                 [
                     (cursor.lastrowid, kind, float(at[0]) if len(at) else None, _blob(at), _blob(value))
                     for kind, (at, value) in run.curves.items()
+                    if kind != "loose" or not _same(run.curves["strict"], (at, value))
                 ],
             )
 
@@ -181,12 +184,17 @@ class Store:
             cell = Cell(**{name: row.pop(name) for name in cell_names})
             row["notes"] = tuple(json.loads(row["notes"]))
             found = curves.get(number, {})
+            found.setdefault("loose", found.get("strict", (empty, empty)))
             yield Run(cell=cell, curves={kind: found.get(kind, (empty, empty)) for kind in KINDS}, **row)
 
 
 def _blob(values: FloatArray) -> bytes:
-    return np.asarray(values, dtype="<f8").tobytes()
+    return zlib.compress(np.asarray(values, dtype="<f8").tobytes(), 9)
 
 
 def _array(blob: bytes) -> FloatArray:
-    return np.frombuffer(blob, dtype="<f8").astype(np.float64)
+    return np.frombuffer(zlib.decompress(blob), dtype="<f8").astype(np.float64)
+
+
+def _same(one: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
