@@ -1,8 +1,9 @@
 """Restarts: what becomes of the budget that is left when a local run has converged, or when it cannot catch up any more.
 
-Three kinds take turns, the one that has spent least (weighted) next: a local run far from all evaluated points, which counts double,
-a local run from a shaken incumbent (variable neighbourhood search, after Hansen, Mladenović & Moreno Pérez 2010), and a run of the
-population search with growing populations from a random point (after Hansen 2009, BIPOP-CMA-ES). After a lockstep multistart there is a fourth: a local
+Three kinds take turns, the one that has spent least (weighted) next: a local run far from all evaluated points, which counts double where
+few variables make a box that such points soon fill, a local run from a shaken incumbent (variable neighbourhood search, after Hansen,
+Mladenović & Moreno Pérez 2010), and a run of the population search with growing populations from a random point (after Hansen 2009,
+BIPOP-CMA-ES), which counts double elsewhere. After a lockstep multistart there is a fourth: a local
 run beside the next best end of its descents.
 """
 
@@ -21,7 +22,10 @@ from dfoattack.steps import admissible
 from dfoattack.steps.cma import CMA
 
 FIRST, END, POPULATION, FAR, SHAKE = "first", "end", "population", "far", "shake"
-WEIGHTS = {END: 1.0, FAR: 2.0, SHAKE: 1.0, POPULATION: 1.0}  # the first of equals is next
+# The first of equals is next.
+WEIGHTS_FEW = {END: 1.0, FAR: 2.0, SHAKE: 1.0, POPULATION: 1.0}
+WEIGHTS_MANY = {END: 1.0, POPULATION: 2.0, FAR: 1.0, SHAKE: 1.0}
+FEW = 4  # variables
 BESIDE_DESCENTS = 0.5  # weight of the population search where exact gradients descend from everywhere
 LOOK_BACK = 3.0  # times n + 1: evaluations over which the progress of a run is measured
 YOUNG = 6.0  # times n + 1: evaluations every run may spend
@@ -45,17 +49,23 @@ def possible(setup: Setup) -> bool:
     return setup.options.restarts and math.isfinite(setup.budget)
 
 
+def weights_of(setup: Setup) -> dict[str, float]:
+    """Shares of the kinds of runs, in the order in which ties are broken."""
+    weights = WEIGHTS_FEW if setup.n <= FEW else WEIGHTS_MANY
+    return {**weights, POPULATION: BESIDE_DESCENTS} if setup.gradient_source in EXACT else weights
+
+
 def next_restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Restart:
     """Which kind of run comes next, and its start point. Draws from rng."""
-    spent = dict.fromkeys(WEIGHTS, 0.0)
+    weights = weights_of(setup)
+    spent = dict.fromkeys(weights, 0.0)
     for run in state.runs:
         if run.kind in spent:
             spent[run.kind] += run.end - run.start
     population = "cma" in setup.options.searches and CMA.usable(setup)
     end = _next_end(state)
     usable = {END: end >= 0, POPULATION: population}
-    kinds = [kind for kind in WEIGHTS if usable.get(kind, True)]
-    weights = {**WEIGHTS, POPULATION: BESIDE_DESCENTS} if setup.gradient_source in EXACT else WEIGHTS
+    kinds = [kind for kind in weights if usable.get(kind, True)]
     kind = min(kinds, key=lambda name: spent[name] / weights[name])
     scale = state.mesh.scale if state.mesh is not None else np.ones(setup.n)
     if kind in (END, SHAKE):

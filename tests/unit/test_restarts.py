@@ -10,7 +10,7 @@ import pytest
 import dfoattack as da
 from dfoattack._values import evolve
 from dfoattack.cache import History
-from dfoattack.restarts import FAR, PATIENCE, POPULATION, SHAKE, SHAKES, WEIGHTS, YOUNG, hopeless, next_restart
+from dfoattack.restarts import FAR, PATIENCE, POPULATION, SHAKE, SHAKES, YOUNG, hopeless, next_restart, weights_of
 from dfoattack.solver import Solver
 from dfoattack.state import LocalRun, SolverState
 from tests.unit.searching import run, sphere
@@ -38,17 +38,21 @@ def after(solver: Solver, *runs: LocalRun) -> SolverState:
     return evolve(solver.state, runs=runs)
 
 
-def test_the_kind_that_has_spent_least_is_next() -> None:
-    solver = begun()
+@pytest.mark.parametrize(("n", "double"), [(2, FAR), (5, POPULATION)])
+def test_the_kind_that_has_spent_least_is_next(n: int, double: str) -> None:
+    """Weighted: one kind may spend twice as much as each of the others."""
+    solver = begun(n)
+    weights = weights_of(solver.setup)
+    assert weights[double] == 2.0 and sum(weights[k] for k in (POPULATION, FAR, SHAKE)) == 4.0
     runs: list[LocalRun] = [a_run("first", 1000)]
     spent = dict.fromkeys((POPULATION, FAR, SHAKE), 0)
     for i in range(30):
         kind = next_restart(solver.setup, after(solver, *runs), rng(i)).kind
-        assert spent[kind] / WEIGHTS[kind] == min(spent[k] / WEIGHTS[k] for k in spent)
+        assert spent[kind] / weights[kind] == min(spent[k] / weights[k] for k in spent)
         cost = int(rng(i).integers(1, 50))
         spent[kind] += cost
         runs.append(a_run(kind, cost))
-    shares = [spent[k] / WEIGHTS[k] for k in spent]
+    shares = [spent[k] / weights[k] for k in spent]
     assert min(shares) > 0.6 * max(shares)
 
 
