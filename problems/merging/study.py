@@ -45,10 +45,11 @@ class Scale:
     val, test : int         samples of every task at most
     budget : int            evaluations of every searching method
     points : int            per side of the disentanglement grids that are averaged
-    map_points : int        per side of the heat map of the first seed
+    map_points : int        per side of the heat map; 0: none
     kernel : int            samples of the kernel study; 0: none
     random_start : bool     repeat everything but the merging without pre-training
     merge : bool            compare the merging methods
+    sizes : tuple of int    fewer validation samples a task, to see over-fitting; none where methods are not compared
     """
 
     val: int = 1000
@@ -59,6 +60,7 @@ class Scale:
     kernel: int = 300
     random_start: bool = False
     merge: bool = True
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,12 @@ class Part:
 def parts_of(quick: bool, seeds: int) -> list[Part]:
     """Digits and real pictures for every seed, longest first; the vision transformer once, with fewer samples."""
     if quick:
-        small = Scale(val=150, test=300, budget=60, points=3, map_points=5, kernel=60)
+        small = Scale(val=150, test=300, budget=60, points=3, map_points=5, kernel=60, sizes=(50,))
         return [Part("digits", seed, small) for seed in range(seeds)]
     vit = Scale(val=200, test=400, points=3, map_points=11, kernel=0, merge=False)
-    real = [Part("real", seed, Scale(val=500)) for seed in range(seeds)]
-    return [Part("real-vit", 0, vit), *real, *(Part("digits", s, Scale(random_start=True)) for s in range(seeds))]
+    real, digits = Scale(sizes=(50, 200)), Scale(random_start=True, sizes=(50, 100))
+    others = [Part(bank, seed, scale) for bank, scale in (("real", real), ("digits", digits)) for seed in range(seeds)]
+    return [Part("real-vit", 0, vit), *others]
 
 
 def run(out: Path, *, quick: bool, seeds: int, progress: Progress) -> None:
@@ -117,13 +120,13 @@ def run(out: Path, *, quick: bool, seeds: int, progress: Progress) -> None:
             progress(done, len(parts), part.name)
     results = [json.loads((folder / f"{part.name}.json").read_text(encoding="utf-8")) for part in parts]
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    maps = {path.stem: path for path in sorted(folder.glob("*.npz"))}
-    for name, path in maps.items():
-        with np.load(path, allow_pickle=False) as file:
-            draw_heat_maps({key: file[key] for key in file.files}, out / f"xi-{name}.png")
+    mapped = list(dict.fromkeys(part.bank for part in parts if part.scale.map_points))
+    for bank in mapped:
+        maps = [_read_maps(folder / f"{part.name}.npz") for part in parts if part.bank == bank]
+        draw_heat_maps(maps, out / f"xi-{bank}.png")
     if any(result["merging"] for result in results):
         draw_overfitting(results, out / "validation-test.png")
-    write_report(results, out, sorted(maps))
+    write_report(results, out, mapped)
 
 
 def measure(part: Part, folder: Path) -> None:
@@ -144,11 +147,12 @@ def measure(part: Part, folder: Path) -> None:
         "kernel": _kernel(bank, family, scale.kernel) if scale.kernel else None,
         "random": None,
         "merging": _merging(bank, family, part) if scale.merge else [],
+        "sizes": _sizes(bank, family, part),
     }
     if scale.random_start:
         random, _ = build(part.bank, part.seed, pre_trained=False)
         result["random"] = _modes(random, family, scale)
-    if scale.map_points and part.seed == 0:
+    if scale.map_points:
         _heat_maps(bank, family, scale.map_points, folder / f"{part.name}.npz")
     result["seconds"] = {"training": trained, "all": time.process_time() - began}
     text = json.dumps(result, indent=1)
@@ -196,6 +200,11 @@ def _heat_maps(bank: Bank, family: TaskFamily, points: int, path: Path) -> None:
     np.savez_compressed(path, axis=axis.numpy(), **maps)
 
 
+def _read_maps(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
 def _kernel(bank: Bank, family: TaskFamily, count: int) -> dict[str, float]:
     """Local energy of the first 20 eigenfunctions, mean over the first two tasks."""
     found: dict[str, list[float]] = {"own task": [], "other task": [], "control": []}
@@ -220,4 +229,14 @@ def _merging(bank: Bank, family: TaskFamily, part: Part) -> list[dict[str, Any]]
             began = time.process_time()
             row = method()
             rows.append({"control kept": control, **row._asdict(), "seconds": time.process_time() - began})
+    return rows
+
+
+def _sizes(bank: Bank, family: TaskFamily, part: Part) -> list[dict[str, Any]]:
+    """Merging by layer with fewer validation samples, control not looked at."""
+    rows = []
+    for samples in part.scale.sizes:
+        merging = Merging(bank, family, part.scale.budget, part.seed, control=False, samples=samples)
+        found = [merging.grid(), *(merging.dfoattack("layer", kind) for kind in ("accuracy", "loss"))]
+        rows += [{"samples": samples, **row._asdict()} for row in (*found, merging.checked("layer"))]
     return rows

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dfoattack.errors import MissingExtraError
+
+from .study_tables import spread
 
 __all__ = ["draw_heat_maps", "draw_overfitting"]
 
@@ -21,26 +24,27 @@ def _figure(width: float, height: float) -> Any:
     return module.Figure(figsize=(width, height), layout="constrained")
 
 
-def draw_heat_maps(maps: dict[str, Any], path: Path) -> None:
-    """Disentanglement error over (a1, a2), one map a mode; the dashed square is [0, 1]^2.
+def draw_heat_maps(seeds: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Disentanglement error over (a1, a2), mean over seeds, one map a mode; the dashed square is [0, 1]^2.
 
-    maps : {"axis": (p,), mode: (p, p), ...}, rows of a map are a1
+    seeds : for each seed {"axis": (p,), mode: (p, p), ...}, rows of a map are a1
     """
-    axis = maps["axis"]
-    modes = [name for name in maps if name != "axis"]
+    axis = seeds[0]["axis"]
+    modes = [name for name in seeds[0] if name != "axis"]
     figure = _figure(3.4 * len(modes) + 0.8, 3.4)
     panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]
     half = 0.5 * (axis[1] - axis[0])
     extent = (axis[0] - half, axis[-1] + half, axis[0] - half, axis[-1] + half)
     image = None
     for panel, mode in zip(panels, modes, strict=True):
-        image = panel.imshow(maps[mode].T, origin="lower", extent=extent, vmin=0.0, vmax=2.0, cmap="viridis")
+        maps = np.array([seed[mode] for seed in seeds])
+        image = panel.imshow(maps.mean(0).T, origin="lower", extent=extent, vmin=0.0, vmax=2.0, cmap="viridis")
         panel.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], color="white", linestyle="--", linewidth=1.0)
-        panel.set_title(f"{mode}, mean {maps[mode].mean():.2f}")
+        panel.set_title(f"{mode}, mean {spread(maps.mean((1, 2)), 2)}")
         panel.set_xlabel("a1")
     panels[0].set_ylabel("a2")
     figure.colorbar(image, ax=panels, label="disentanglement error")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
 
 
 def draw_overfitting(results: list[dict[str, Any]], path: Path) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .arithmetic import CONTROL_SHARE
 from .bank import MODES
+from .study_tables import duels, methods_table, sizes_table, spread
 
 __all__ = ["expectations", "write_report"]
 
@@ -47,7 +47,7 @@ def write_report(results: Results, out: Path, maps: Sequence[str]) -> None:
 def _bank(bank: str, results: Results) -> list[str]:
     seeds = ", ".join(str(result["seed"]) for result in results)
     val, test = results[0]["samples"]
-    zero = _spread([r["untouched"]["tasks"] for r in results]), _spread([r["untouched"]["control"] for r in results])
+    zero = spread([r["untouched"]["tasks"] for r in results]), spread([r["untouched"]["control"] for r in results])
     lines = [
         f"## {bank}",
         "",
@@ -58,11 +58,11 @@ def _bank(bank: str, results: Results) -> list[str]:
     random = [r["random"] for r in results if r["random"]]
     if random:
         lines += _modes_table("no pre-training", random)
-    advantage = _spread([r["modes"]["standard"]["advantage"] for r in results])
+    advantage = spread([r["modes"]["standard"]["advantage"] for r in results])
     lines += [f"Non-linear advantage of standard fine-tuning on one task: {advantage}.", ""]
     kernels = [r["kernel"] for r in results if r["kernel"]]
     if kernels:
-        energy = {place: _spread([k[place] for k in kernels], 1) for place in kernels[0]}
+        energy = {place: spread([k[place] for k in kernels], 1) for place in kernels[0]}
         lines += [
             "Local energy of the first 20 kernel eigenfunctions on held-out inputs: "
             + ", ".join(f"{place} {value}" for place, value in energy.items())
@@ -75,8 +75,16 @@ def _bank(bank: str, results: Results) -> list[str]:
     for control in (True, False):
         rows = [[row for row in r["merging"] if row["control kept"] == control] for r in results if r["merging"]]
         if rows:
-            lines += _merging_table(control, rows, results[0]["budget"])
-    return lines
+            lines += methods_table(control, rows, results[0]["budget"]) + duels(control, rows)
+    sized = [_with_full_size(r) for r in results if r["sizes"]]
+    return lines + (sizes_table(sized) if sized else [])
+
+
+def _with_full_size(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the merges on fewer samples, and those of the same methods on all of them."""
+    methods = {row["method"] for row in result["sizes"]}
+    full = [row for row in result["merging"] if not row["control kept"] and row["method"] in methods]
+    return [*result["sizes"], *({**row, "samples": result["samples"][0]} for row in full)]
 
 
 def _modes_table(title: str, tables: list[dict[str, Any]]) -> list[str]:
@@ -93,9 +101,7 @@ def _modes_table(title: str, tables: list[dict[str, Any]]) -> list[str]:
     ]
     lines = [f"| {title}: " + " | ".join(head) + " |", "|---|" + "---:|" * len(COLUMNS)]
     for mode in MODES:
-        cells = [
-            _spread([table[mode][column] for table in tables], 2 if column == "alpha" else 3) for column in COLUMNS
-        ]
+        cells = [spread([table[mode][column] for table in tables], 2 if column == "alpha" else 3) for column in COLUMNS]
         lines.append(f"| {mode} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
@@ -137,39 +143,3 @@ def expectations(results: Results) -> list[tuple[str, bool]]:
         ratio = float(np.mean([k["own task"] / max(k["other task"], k["control"]) for k in kernels]))
         checks.append((f"local energy on the task / elsewhere = {ratio:.1f} >= 1.8", ratio >= 1.8))
     return checks
-
-
-def _merging_table(control: bool, rows: list[list[dict[str, Any]]], budget: int) -> list[str]:
-    title = "95 % of the control kept (on validation)" if control else "control not looked at"
-    lines = [
-        f"Merging, {title}, {budget} evaluations for every search; accuracy in points, the last two columns in % of the untouched model:",
-        "",
-        "| method | evaluations | validation | test | normalised test | test - validation | control, validation | control, test |",
-        "|---|" + "---:|" * 7,
-    ]
-    methods = [row["method"] for row in rows[0]]
-    by_method = {m: [next(row for row in seed if row["method"] == m) for seed in rows] for m in methods}
-    lost = {m for m in methods if control and min(row["control_validation"] for row in by_method[m]) < CONTROL_SHARE}
-    best = max((m for m in methods if m not in lost), key=lambda m: np.mean([row["test"] for row in by_method[m]]))
-    for method in methods:
-        found = by_method[method]
-        cells = [
-            f"{np.mean([row['evaluations'] for row in found]):.0f}",
-            _spread([100 * row["validation"] for row in found], 1),
-            _spread([100 * row["test"] for row in found], 1),
-            _spread([100 * row["normalised"] for row in found], 1),
-            _spread([100 * (row["test"] - row["validation"]) for row in found], 1, signed=True),
-            _spread([100 * row["control_validation"] for row in found], 1),
-            _spread([100 * row["control"] for row in found], 1),
-        ]
-        if method == best:
-            cells[2] = f"**{cells[2]}**"
-        note = " (loses the control)" if method in lost else ""
-        lines.append(f"| {method}{note} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def _spread(values: Iterable[float], digits: int = 3, *, signed: bool = False) -> str:
-    found = [float(value) for value in values]
-    form: Callable[[float], str] = lambda value: f"{value:{'+' if signed else ''}.{digits}f}"  # noqa: E731
-    return form(float(np.mean(found))) + (f" ± {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else "")

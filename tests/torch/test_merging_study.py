@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from dfoattack.errors import ProblemError  # noqa: E402
-from dfoattack_problems.merging import baselines, data, open_clip, study, train  # noqa: E402
+from dfoattack_problems.merging import baselines, data, open_clip, study, study_tables, train  # noqa: E402
 from dfoattack_problems.merging.bank import MODES, build, load_bank, shipped_bank  # noqa: E402
 from dfoattack_problems.merging.best_known import convex  # noqa: E402
 from dfoattack_problems.merging.editing import EditedLogits  # noqa: E402
@@ -204,6 +204,44 @@ def test_forward_mode_passes_through_the_attention_of_the_shipped_transformer() 
     assert np.isfinite(f).all() and np.abs(gradient).max() > 0.0
 
 
+# ------------------------------------------------------------------ tables
+
+
+def rows_of(**tests: float) -> list[dict[str, Any]]:
+    """Rows of methods with these test accuracies, everything else the same."""
+    same = {"evaluations": 9.0, "validation": 0.5, "normalised": 0.5, "control_validation": 1.0, "control": 1.0}
+    peers = ["grid", "TIES", "DARE", "AdaMerging, task", "AdaMerging, layer"]
+    searches = [f"{solver}, {search}" for solver in ("CMA-ES", "dfoattack") for search in study_tables.SEARCHES]
+    return [{**same, "method": name, "test": tests.get(name, 0.5)} for name in (*peers, *searches)]
+
+
+def test_duels_are_paired_by_seed_and_say_where_nothing_is_won() -> None:
+    own = {"dfoattack, task, loss": 0.54, "CMA-ES, task, loss": 0.55}
+    lines = study_tables.duels(True, [rows_of(**own), rows_of(**{**own, "grid": 0.56})])
+    (line,) = [line for line in lines if line.startswith("| task, loss")]
+    _, _, grid, ties, _, _, cma_es, _ = line.split("|")
+    assert grid.strip() == "+1.0 ± 4.2 (1 of 2)" and ties.strip() == "+4.0 ± 0.0 (2 of 2)"
+    assert cma_es.strip() == "**not ahead:** -1.0 ± 0.0 (0 of 2)"
+
+
+def test_the_best_method_is_bold_unless_it_loses_the_control() -> None:
+    rows = rows_of(**{"TIES": 0.6, "DARE": 0.55})
+    rows[1]["control_validation"] = 0.9
+    kept, free = (study_tables.methods_table(control, [rows], 9) for control in (True, False))
+    assert any(line.startswith("| TIES (loses the control) |") for line in kept)
+    assert next(line for line in kept if "**" in line).startswith("| DARE | 9 | 50.0 | **55.0** | +5.0 |")
+    assert next(line for line in free if "**" in line).startswith("| TIES | 9 | 50.0 | **60.0** |")
+
+
+def test_sizes_are_compared_with_the_grid_on_the_same_samples() -> None:
+    def rows(samples: int, grid: float, found: float) -> list[dict[str, Any]]:
+        pairs = (("grid", grid), ("dfoattack, layer, loss", found))
+        return [{"method": m, "samples": samples, "validation": v + 0.1, "test": v} for m, v in pairs]
+
+    lines = study_tables.sizes_table([[*rows(200, 0.4, 0.6), *rows(50, 0.5, 0.5)]])
+    assert lines[-3:-1] == ["| 50 | +0.0 -> +0.0 | 50.0 |", "| 200 | +20.0 -> +20.0 | 60.0 |"]
+
+
 # ------------------------------------------------------------------ the convex oracle, methods, study
 
 
@@ -281,6 +319,43 @@ def test_methods_count_the_same_evaluations_and_judge_themselves_by_hand() -> No
     assert rows["grid"].test == pytest.approx(np.mean(hits), abs=5e-3)
 
 
+def test_searches_begin_at_the_point_of_the_grid_and_pay_for_it() -> None:
+    pytest.importorskip("cma")
+    bank, family = shipped_bank("digits"), data.load_family("digits", 0).limited(60, 100)
+    for control in (False, True):
+        merging = Merging(bank, family, 50, 0, control=control)
+        grid = merging.grid()
+        problem = merging.problem("layer", "accuracy")
+        assert problem.x0 is not None and np.all(problem.x0 == float(merging.global_point()[0]))
+        for row in (merging.dfoattack("task", "accuracy"), merging.cma("task", "accuracy")):
+            assert 21 < row.evaluations <= 50
+        assert merging.dfoattack("layer", "accuracy").validation >= grid.validation
+
+
+def test_a_checked_merge_is_the_best_of_the_way_from_the_grid_on_samples_kept_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import dfoattack as da
+
+    bank, family = shipped_bank("digits"), data.load_family("digits", 0).limited(90, 50)
+    merging = Merging(bank, family, 80, 0, control=True)
+    taken: list[torch.Tensor] = []
+    judge = Merging._judge
+    monkeypatch.setattr(Merging, "_judge", lambda self, *a: (taken.append(a[2]), judge(self, *a))[1])
+    merging.checked("layer")
+    searched = [(t, split.first(60)) for t, split in merging.validation]
+    found = da.solve(merging.problem("layer", "accuracy", searched), budget=80 - 21 - 11, seed=0).x
+    start = float(merging.global_point()[0])
+    way = start + np.linspace(0.0, 1.0, 11)[:, None] * (found - start)
+    (place,) = np.flatnonzero(np.abs(way - taken[0].numpy()).max(1) < 1e-12)
+    points = torch.from_numpy(way)
+    kept_back = [(t, split.rest(60)) for t, split in merging.validation[:-1]]
+    values = EditedLogits(bank, kept_back, "standard", "layer").measure(points).mean(1).numpy()
+    control = EditedLogits(bank, merging.validation[-1:], "standard", "layer").measure(points)[:, 0].numpy()
+    allowed = control >= 0.95 * merging.before["validation"]
+    assert allowed[place] and values[place] == values[allowed].max()
+
+
 def test_the_study_writes_its_tables_and_repeats_nothing(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("cma")
@@ -290,7 +365,9 @@ def test_the_study_writes_its_tables_and_repeats_nothing(tmp_path: Path) -> None
     report = (tmp_path / "report.md").read_text()
     for word in ("| standard |", "| dfoattack, layer, accuracy", "| TIES", "| AdaMerging, layer", "Expected", "0.85"):
         assert word in report
-    assert (tmp_path / "xi-digits-0.png").stat().st_size > 5_000 and (tmp_path / "validation-test.png").exists()
+    for word in ("| over the grid |", "| dfoattack | grid | TIES |", "| 50 |", "| 150 |"):
+        assert word in report
+    assert (tmp_path / "xi-digits.png").stat().st_size > 5_000 and (tmp_path / "validation-test.png").exists()
     (results,) = json.loads((tmp_path / "results.json").read_text())
     merged = [row for row in results["merging"] if row["control kept"]]
     assert len(merged) == 18 and all(row["evaluations"] <= results["budget"] for row in merged)
