@@ -17,7 +17,17 @@ from .data import Split, TaskFamily
 from .editing import EditedFeatures, EditedLogits
 from .model import cosine_logits
 
-__all__ = ["GRID", "Addition", "Negation", "addition", "disentanglement", "negation", "nonlinear_advantage", "single"]
+__all__ = [
+    "GRID",
+    "Addition",
+    "Negation",
+    "addition",
+    "disentanglement",
+    "mean_disentanglement",
+    "negation",
+    "nonlinear_advantage",
+    "single",
+]
 
 GRID = torch.linspace(0.0, 1.0, 21, dtype=torch.float64)
 CONTROL_SHARE = 0.95

@@ -12,7 +12,6 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,15 @@ from torch import Tensor
 
 from dfoattack.studies import Progress
 
-from .arithmetic import addition, disentanglement, negation, nonlinear_advantage, sets_of, single
+from .arithmetic import (
+    addition,
+    disentanglement,
+    mean_disentanglement,
+    negation,
+    nonlinear_advantage,
+    sets_of,
+    single,
+)
 from .bank import MODES, Bank, build
 from .data import TaskFamily
 from .editing import EditedLogits
@@ -32,8 +39,6 @@ from .study_pictures import draw_heat_maps, draw_overfitting
 from .study_report import write_report
 
 __all__ = ["Part", "Scale", "measure", "run"]
-
-PAIRS = list(combinations(range(3), 2))
 
 
 @dataclass(frozen=True)
@@ -178,19 +183,13 @@ def _modes(bank: Bank, family: TaskFamily, scale: Scale) -> dict[str, dict[str, 
             "normalised": added.normalised,
             "target": negated.target,
             "control": negated.control,
-            "xi unit": _xi(bank, family, mode, 0.0, 1.0, scale.points),
-            "xi wide": _xi(bank, family, mode, -2.0, 2.0, scale.points),
+            "xi unit": mean_disentanglement(bank, family, mode, 0.0, 1.0, scale.points),
+            "xi wide": mean_disentanglement(bank, family, mode, -2.0, 2.0, scale.points),
         }
     alone = {mode: single(bank, family, mode, "test") for mode in ("standard", "linear")}
     advantage = nonlinear_advantage(alone["linear"], alone["standard"], 10)
     table["standard"]["advantage"] = float(np.mean(advantage))
     return table
-
-
-def _xi(bank: Bank, family: TaskFamily, mode: Any, low: float, high: float, points: int) -> float:
-    axis = torch.linspace(low, high, points, dtype=torch.float64)
-    tables = [disentanglement(bank, family, mode, pair, axis) for pair in PAIRS]
-    return float(torch.stack(tables).mean())
 
 
 def _heat_maps(bank: Bank, family: TaskFamily, points: int, path: Path) -> None:

@@ -48,28 +48,53 @@ def draw_heat_maps(seeds: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def draw_overfitting(results: list[dict[str, Any]], path: Path) -> None:
-    """What each method gains over the grid on validation and on test, mean over seeds, one panel a bank."""
-    banks = list(dict.fromkeys(result["bank"] for result in results))
-    figure = _figure(5.2 * len(banks), 4.6)
-    panels = figure.subplots(1, len(banks), squeeze=False)[0]
-    for panel, bank in zip(panels, banks, strict=True):
-        gains: dict[str, list[tuple[float, float]]] = {}
-        for result in (r for r in results if r["bank"] == bank):
-            rows = [row for row in result["merging"] if row["control kept"]]
-            grid = next(row for row in rows if row["method"] == "grid")
-            for row in rows:
-                if row["method"].startswith(("dfoattack", "CMA", "Ada")):
-                    gain = (100 * (row["validation"] - grid["validation"]), 100 * (row["test"] - grid["test"]))
-                    gains.setdefault(row["method"], []).append(gain)
-        for place, (method, values) in enumerate(sorted(gains.items())):
-            val, test = np.mean(values, axis=0)
-            marker = {"d": "o", "C": "s", "A": "^"}[method[0]]
-            panel.plot(val, test, marker, color=f"C{place % 10}", label=method)
-        low, high = panel.get_xlim()
-        panel.plot([low, high], [low, high], color="0.6", linewidth=0.8)
-        panel.axhline(0.0, color="0.8", linewidth=0.8)
-        panel.set_title(bank)
-        panel.set_xlabel("gain over the grid on validation, points")
-        panel.set_ylabel("on test")
-        panel.legend(fontsize="x-small", frameon=False)
-    figure.savefig(path, dpi=110)
+    """What each search gains over the grid on validation and on test, mean over seeds: a row a bank; control kept or not.
+
+    Marker: the solver; colour: what it searches. Below the diagonal: over-fitting.
+    """
+    banks = list(dict.fromkeys(result["bank"] for result in results if result["merging"]))
+    figure = _figure(9.6, 3.6 * len(banks))
+    panels = figure.subplots(len(banks), 2, squeeze=False)
+    for line, bank in zip(panels, banks, strict=True):
+        own = [result["merging"] for result in results if result["bank"] == bank]
+        for panel, control in zip(line, (True, False), strict=True):
+            for method, (val, test) in _gains(own, control).items():
+                solver, _, searched = method.partition(", ")
+                panel.plot(val, test, _MARKERS[solver], color=_COLOURS[searched], label=method)
+            panel.axline((0.0, 0.0), slope=1.0, color="0.6", linewidth=0.8)
+            panel.axhline(0.0, color="0.8", linewidth=0.8)
+            panel.set_title(f"{bank}, {'95 % of the control kept' if control else 'control not looked at'}")
+            panel.set_xlabel("gain over the grid on validation, points")
+            panel.set_ylabel("gain on test, points")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize="small", frameon=False
+    )
+    figure.savefig(path, dpi=90)
+
+
+_MARKERS = {"dfoattack": "o", "CMA-ES": "s", "AdaMerging": "^"}
+_COLOURS = {
+    "task": "C4",
+    "layer": "C5",
+    "task, accuracy": "C0",
+    "task, loss": "C1",
+    "layer, accuracy": "C2",
+    "layer, loss": "C3",
+    "task, checked": "C7",
+    "layer, checked": "C8",
+}
+
+
+def _gains(seeds: list[list[dict[str, Any]]], control: bool) -> dict[str, tuple[float, float]]:
+    """Mean gain over the grid in points on validation and test, by method, of those that `_MARKERS` knows."""
+    gains: dict[str, list[tuple[float, float]]] = {}
+    for rows in seeds:
+        own = {row["method"]: row for row in rows if row["control kept"] == control}
+        for method, row in own.items():
+            if method.partition(",")[0] in _MARKERS:
+                val, test = (100 * (row[split] - own["grid"][split]) for split in ("validation", "test"))
+                gains.setdefault(method, []).append((val, test))
+    return {
+        method: (float(np.mean([g[0] for g in found])), float(np.mean([g[1] for g in found])))
+        for method, found in gains.items()
+    }
