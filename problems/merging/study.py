@@ -30,7 +30,7 @@ from .arithmetic import (
     sets_of,
     single,
 )
-from .bank import MODES, Bank, build
+from .bank import BANKS, MODES, Bank, build
 from .data import TaskFamily
 from .editing import EditedLogits
 from .kernel import local_energy, output_gradients
@@ -123,6 +123,7 @@ def run(out: Path, *, quick: bool, seeds: int, progress: Progress) -> None:
             measure(part, folder)
             done += 1
             progress(done, len(parts), part.name)
+    parts.sort(key=lambda part: list(BANKS).index(part.bank))
     results = [json.loads((folder / f"{part.name}.json").read_text(encoding="utf-8")) for part in parts]
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     mapped = list(dict.fromkeys(part.bank for part in parts if part.scale.map_points))

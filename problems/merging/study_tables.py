@@ -19,8 +19,8 @@ def spread(values: Iterable[float], digits: int = 3, *, signed: bool = False) ->
     """Mean ± standard deviation of values, one a seed."""
     found = [float(value) for value in values]
     sign = "+" if signed else ""
-    mean = f"{np.mean(found):{sign}.{digits}f}"
-    return mean + (f" ± {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else "")
+    mean = round(float(np.mean(found)), digits) + 0.0  # no minus zero
+    return f"{mean:{sign}.{digits}f}" + (f" ± {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else "")
 
 
 def methods_table(control: bool, seeds: Sequence[Rows], budget: int) -> list[str]:
@@ -30,7 +30,8 @@ def methods_table(control: bool, seeds: Sequence[Rows], budget: int) -> list[str
     """
     title = "95 % of the control kept (on validation)" if control else "control not looked at"
     lines = [
-        f"Merging, {title}, {budget} evaluations for every search; accuracy in points, the last two columns in % of the untouched model:",
+        f"Merging, {title}, {budget} evaluations for every search (CMA-ES and dfoattack begin at the grid's point and pay for the grid); "
+        "accuracy in points, the last two columns in % of the untouched model:",
         "",
         "| method | evaluations | validation | test | over the grid | normalised test | test - validation | control, validation | control, test |",
         "|---|" + "---:|" * 8,
@@ -75,7 +76,8 @@ def duels(control: bool, seeds: Sequence[Rows]) -> list[str]:
         for peer in ("grid", "TIES", "DARE", f"AdaMerging, {scope}", f"CMA-ES, {search}"):
             gains = _over(own, [_row(rows, peer) for rows in seeds])
             cell = f"{spread(gains, 1, signed=True)} ({sum(gain > 0.0 for gain in gains)} of {len(gains)})"
-            cells.append(cell if np.mean(gains) > 0.0 else f"**not ahead:** {cell}")
+            mean = round(float(np.mean(gains)), 1)
+            cells.append(cell if mean > 0.0 else f"**{'behind' if mean < 0.0 else 'level'}:** {cell}")
         lines.append(f"| {search} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 

@@ -217,11 +217,12 @@ def rows_of(**tests: float) -> list[dict[str, Any]]:
 
 def test_duels_are_paired_by_seed_and_say_where_nothing_is_won() -> None:
     own = {"dfoattack, task, loss": 0.54, "CMA-ES, task, loss": 0.55}
-    lines = study_tables.duels(True, [rows_of(**own), rows_of(**{**own, "grid": 0.56})])
+    lines = study_tables.duels(True, [rows_of(**own, DARE=0.5396), rows_of(**{**own, "grid": 0.56, "DARE": 0.5404})])
     (line,) = [line for line in lines if line.startswith("| task, loss")]
-    _, _, grid, ties, _, _, cma_es, _ = line.split("|")
+    _, _, grid, ties, dare, _, cma_es, _ = line.split("|")
+    assert dare.strip() == "**level:** +0.0 ± 0.1 (1 of 2)"
     assert grid.strip() == "+1.0 ± 4.2 (1 of 2)" and ties.strip() == "+4.0 ± 0.0 (2 of 2)"
-    assert cma_es.strip() == "**not ahead:** -1.0 ± 0.0 (0 of 2)"
+    assert cma_es.strip() == "**behind:** -1.0 ± 0.0 (0 of 2)"
 
 
 def test_the_best_method_is_bold_unless_it_loses_the_control() -> None:
