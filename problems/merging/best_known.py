@@ -140,8 +140,7 @@ def cases(bank: str, budget: int) -> Iterator[tuple[str, Callable[[], Found]]]:
         kept: dict[str, Found] = {}
 
         def task(coarse: Any = coarse, tol: float = tol, kept: dict[str, Found] = kept) -> Found:
-            starts = [np.full(coarse.n, start) for start in (0.3, 0.1)]  # the second one keeps the control
-            kept["task"] = searched(coarse, starts, budget, tol)
+            kept["task"] = searched(coarse, [coarse.x0[0]], budget, tol)
             return kept["task"]
 
         def layer(fine: Any = fine, tol: float = tol, kept: dict[str, Found] = kept) -> Found:
