@@ -46,13 +46,13 @@ def write_report(results: Results, out: Path, maps: Sequence[str]) -> None:
 
 
 def _bank(bank: str, results: Results) -> list[str]:
-    seeds = ", ".join(str(result["seed"]) for result in results)
+    seeds = f"Seed{'s' if len(results) > 1 else ''} {', '.join(str(result['seed']) for result in results)}"
     val, test = results[0]["samples"]
     zero = spread([r["untouched"]["tasks"] for r in results]), spread([r["untouched"]["control"] for r in results])
     lines = [
         f"## {bank}",
         "",
-        f"Seeds {seeds}; {val} validation and {test} test samples a task. Untouched model on test: tasks {zero[0]}, control {zero[1]}.",
+        f"{seeds}; {val} validation and {test} test samples a task. Untouched model on test: tasks {zero[0]}, control {zero[1]}.",
         "",
         *_modes_table("pre-trained", [r["modes"] for r in results]),
     ]
