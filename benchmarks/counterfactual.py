@@ -2,7 +2,7 @@
 
 Random tasks of `counterfactual-map-path`, every solver once a task at the same counted budget (a vector-Jacobian product
 counts 2). A run succeeds if it has evaluated a feasible point: inside the annulus, the wanted route the cheapest; with
-`--stop` it ends there. Stopped, the command goes on where it was.
+`--stop` it ends there. Stopped, the command goes on where it was; the table holds all runs that the folder has.
 """
 
 from __future__ import annotations
@@ -40,22 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--start", default="initial", choices=["initial", "alternative", "both"], help="default initial"
     )
     parser.add_argument("--stop", action="store_true", help="end a run at its first valid map")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/counterfactual"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/study/counterfactual-route"))
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
+    name = f"{options.start}-{options.budget:g}{'-stop' if options.stop else ''}"
+    file = options.out / f"{name}.jsonl"
+    rows = [json.loads(text) for text in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    known = {(row["pair"], row["solver"]) for row in rows}
     cells = [(pair, solver) for pair in range(options.pairs) for solver in baselines.names(options.solvers)]
-    rows, line = [], StudyLine()
+    line = StudyLine()
     for done, (pair, solver) in enumerate(cells, start=1):
-        short = "-stop" if options.stop else ""
-        file = options.out / f"{options.start}-{options.budget:g}{short}-{solver}-{pair}.json"
-        if not file.exists():
-            found = run(pair, solver, options.budget, options.start, options.stop)
-            file.write_text(json.dumps(found), encoding="utf-8")
-        rows.append(json.loads(file.read_text(encoding="utf-8")))
+        if (pair, solver) not in known:
+            rows.append(run(pair, solver, options.budget, options.start, options.stop))
+            with file.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(rows[-1]) + "\n")
         line(done, len(cells), f"{solver}, task {pair}")
     line.close()
+    rows.sort(key=lambda row: (row["solver"], row["pair"]))
     text = document(rows, options.start, options.budget, options.stop)
-    (options.out / f"{options.start}.md").write_text(text, encoding="utf-8")
+    (options.out / f"{name}.md").write_text(text, encoding="utf-8")
     print(text)
     return 0
 

@@ -18,7 +18,7 @@ OVERLAP = 0.4
 TOTAL_UNIT, COST_UNIT = 100.0, 10.0
 SLACK = 0.01
 """What the wanted route may cost more than the cheapest one, in units of `COST_UNIT`."""
-TEMPERATURE = 0.1
+TEMPERATURE = 0.03
 """Of the contest between routes: routes that cost so much more than the cheapest still have a say."""
 NORM, HALF_WIDTH = float(np.sqrt(LATENT)), 1.0
 

@@ -206,11 +206,11 @@ def test_the_stand_in_has_a_slope_where_the_path_has_none() -> None:
 
 
 def test_the_default_finds_a_changed_route_from_a_map_that_has_another() -> None:
-    problem = make_path_problem(2, start="initial")
-    result = da.solve(problem, budget=2500, seed=0, callback=lambda event: event.maxcv == 0.0)
+    problem = make_path_problem(8, start="initial")
+    result = da.solve(problem, budget=1000, seed=0, callback=lambda event: event.maxcv == 0.0)
     assert result.feasible and result.maxcv == 0.0 and "path" in result.softened
     costs = problem.forward(result.x[None])[:, 64:]
-    task = make_task(*model.load()[:2], 2)
+    task = make_task(*model.load()[:2], 8)
     assert set(np.flatnonzero(task.wanted)) == naive(costs[0])[1]
 
 
