@@ -1,4 +1,8 @@
-"""Search in coordinates without a scale: go back to standard coordinates whenever the search has drifted from them."""
+"""Search in coordinates without a scale: go back to standard coordinates whenever the search has drifted from them.
+
+A driver round `dfoattack.solve`, not a part of it: x moves between runs only. Within one, the incumbent is the best evaluated
+point and lies where the mesh says; retract(x) is neither, if only by rounding.
+"""
 
 from __future__ import annotations
 

@@ -290,7 +290,7 @@ def test_fits_report_error_and_cost() -> None:
 def test_a_small_study_writes_tables_and_pictures_and_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = study.Plan((("6d", "quaternion"), 1, 5), (("6d",), 1, 2), (("6d",), 1, 2), 500, 1, 30)
+    plan = study.Plan((("6d", "quaternion"), 1, 5), (("6d",), 1, 2), (("6d",), 1, 2), 500, {"no gradients": 1}, 30)
     monkeypatch.setattr(study.Plan, "of", lambda quick, seeds: plan)
     monkeypatch.setattr(study, "FITS", {"6d": study.FITS["6d"]})
     monkeypatch.setattr(study, "SOLVERS", {"no gradients": {"attacks": ()}})
