@@ -33,6 +33,7 @@ class ExtendedView:
         n = view.n
         self._A = np.empty((0, n)) if polyhedron is None else np.vstack([polyhedron.A, polyhedron.E, -polyhedron.E])
         self._b = np.empty(0) if polyhedron is None else np.concatenate([polyhedron.b, polyhedron.d, -polyhedron.d])
+        self._at, self._rows = b"", dict[int, FloatArray]()  # the last point differentiated, and its rows
 
     @property
     def n(self) -> int:
@@ -95,10 +96,15 @@ class ExtendedView:
         J[linear] = self._A[rows[linear] - p - e]
         inner = rows.copy()
         inner[mirrored] = self._equality[rows[mirrored] - p]
-        asked, place = np.unique(inner[~linear], return_inverse=True)
-        if asked.shape[0]:  # the two sides of an equality are one row of the Jacobian
-            J[~linear] = self._view.constraint_jacobian(self._admitted(z[None, :])[0][0], asked)[place]
-            J[mirrored] *= -1.0
+        # The two sides of an equality are one row of the Jacobian, together or one after the other.
+        if z.tobytes() != self._at:
+            self._at, self._rows = z.tobytes(), {}
+        asked = np.array([j for j in np.unique(inner[~linear]) if int(j) not in self._rows], dtype=np.int64)
+        if asked.shape[0]:
+            found = self._view.constraint_jacobian(self._admitted(z[None, :])[0][0], asked)
+            self._rows.update(zip(asked.tolist(), found, strict=True))
+        for i in np.flatnonzero(~linear):
+            J[i] = -self._rows[int(inner[i])] if mirrored[i] else self._rows[int(inner[i])]
         return J
 
     def _admitted(self, Z: FloatArray) -> tuple[FloatArray, BoolArray]:
