@@ -28,7 +28,7 @@ _WALL, _HEAD_ON = (
     0.1,
 )  # shares of the step below which an unforeseen constraint cuts it, or the subproblem is solved again
 _CLOSE = 1e-2  # scaled violation below which a step that is taken is corrected too
-_WORSE = 2.0  # violation after a step, times that before, that no gain is worth (beyond 1)
+_WORSE = 10.0  # violation after a step, times that before (at least 1), that no gain is worth
 _KEEP = 0.1  # share of the merit's decrease that a point may lose by becoming feasible
 _EXPAND = 0.75  # decrease over slope above which the model is too curved and a longer step is tried
 _LOST = 1e-5  # scaled violation of a last iterate from which the way back is worth looking for
@@ -251,9 +251,8 @@ class _Polish:
         violation = float(state.mu @ np.maximum(c, 0.0))
         slope = min(float(state.g @ d) - (1.0 - solution.relaxed) * violation, 0.0)
         noise = 1e-14 * abs(start)
-        most = max(
-            _WORSE * _violation(cur), 1.0
-        )  # while multipliers are unknown, the merit may think nothing of violation
+        # While multipliers are unknown the merit may think nothing of violation.
+        most = _WORSE * max(_violation(cur), 1.0)
         alpha, corrected = 1.0, False
         for _ in range(_CUTS):
             if not self.local.view.affords(0, 1):
