@@ -18,7 +18,7 @@ from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps._watched import Watched
 from dfoattack.steps.base import Outcome, Proposal, Search
 
-CANDIDATES = 4  # random points a turn, of which the best is polished; one beside constraints: violations say little
+CANDIDATES = 4  # random points a turn, of which the best is polished; one beside constraints that are met at the incumbent: violations say little of values
 PROMISE = 1e-4  # gain that a descent must promise, in units of f_scale
 FAR = 10.0  # how far from the incumbent candidates lie where the box has no end, in units of the scale
 
@@ -90,8 +90,9 @@ class Multistart(Search):
         x = state.history.X[state.centre]
         lower = np.where(np.isfinite(setup.lower), setup.lower, np.minimum(x, setup.upper) - FAR * state.mesh.scale)
         upper = np.where(np.isfinite(setup.upper), setup.upper, np.maximum(x, setup.lower) + FAR * state.mesh.scale)
-        columns = state.barrier.columns
-        U = rng.random((CANDIDATES if columns is None or not columns.tol.size else 1, setup.n))
+        columns, feasible = state.barrier.columns, state.barrier.feas >= 0
+        count = 1 if feasible and columns is not None and columns.tol.size else CANDIDATES
+        U = rng.random((count, setup.n))
         points: FloatArray = np.clip(lower + (upper - lower) * U, setup.lower, setup.upper)
         return points
 
