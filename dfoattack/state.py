@@ -134,14 +134,6 @@ NO_COST = Counters()
 
 
 @dataclass(frozen=True)
-class Rest:
-    """A polish that was getting slow has paused: polishes rest until `until` is spent, unless F of the incumbent falls below `low`."""
-
-    until: float
-    low: float
-
-
-@dataclass(frozen=True)
 class AttackState:
     """State of the attack step.
 
@@ -154,7 +146,6 @@ class AttackState:
     others : OperatorCredit         what the steps that look for descent without gradients have earned
     row, gradient :                 the gradient of F at history row `row`, if an operator has left one
     multipliers : float64 (p',)     Lagrange multipliers that an operator has left, of the columns that operators see
-    rest : Rest or None             a pause of the polishes
     """
 
     radius: float
@@ -165,7 +156,6 @@ class AttackState:
     row: int = -1
     gradient: FloatArray | None = None
     multipliers: FloatArray | None = None
-    rest: Rest | None = None
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ _WALL, _HEAD_ON = (
     0.5,
     0.1,
 )  # shares of the step below which an unforeseen constraint cuts it, or the subproblem is solved again
-_CLOSE = 1e-2  # scaled violation below which a step that is taken is corrected too
-_WORSE = 10.0  # violation after a step, times that before (at least 1), that no gain is worth
 _KEEP = 0.1  # share of the merit's decrease that a point may lose by becoming feasible
 _EXPAND = 0.75  # decrease over slope above which the model is too curved and a longer step is tried
 _LOST = 1e-5  # scaled violation of a last iterate from which the way back is worth looking for
@@ -251,14 +249,12 @@ class _Polish:
         violation = float(state.mu @ np.maximum(c, 0.0))
         slope = min(float(state.g @ d) - (1.0 - solution.relaxed) * violation, 0.0)
         noise = 1e-14 * abs(start)
-        # While multipliers are unknown the merit may think nothing of violation.
-        most = _WORSE * max(_violation(cur), 1.0)
         alpha, corrected = 1.0, False
         for _ in range(_CUTS):
             if not self.local.view.affords(0, 1):
                 return None, False
             trial = self.local.visit(cur, alpha * d)
-            if not np.isfinite(trial.F) or _violation(trial) > most:
+            if not np.isfinite(trial.F):
                 alpha *= 0.25
                 continue
             limit = start + _ARMIJO * alpha * slope + noise
@@ -276,11 +272,7 @@ class _Polish:
                 alpha *= share
                 continue
             merit = self._merit(state, trial)
-            # A correction is a pass for nothing where even twice the violation's price back would not do, and on the way,
-            # where the next step undoes the violation as well.
-            excess = float(state.mu @ np.maximum(trial.c + state.margin, 0.0))
-            wanted = merit - 2.0 * excess <= limit and (merit > limit or trial.worst <= _CLOSE)
-            if trial.worst > 0.0 and not corrected and wanted:
+            if trial.worst > 0.0 and not corrected:
                 corrected = alpha == 1.0
                 fixed = self._correct(state, trial)
                 if fixed is not None:
@@ -374,10 +366,6 @@ class _Polish:
         return found
 
 
-def _violation(point: Point) -> float:
-    return float(np.sum(np.maximum(point.c, 0.0)))
-
-
 @np.errstate(over="ignore", invalid="ignore")
 def _crossing(c: FloatArray, slope: FloatArray, c_end: FloatArray) -> FloatArray:
     """Share of a step at which rows with c <= 0 < c_end vanish: on the parabola where the slope is known, else on the chord."""
@@ -391,14 +379,13 @@ def _crossing(c: FloatArray, slope: FloatArray, c_end: FloatArray) -> FloatArray
 
 @np.errstate(over="ignore", invalid="ignore")
 def _bfgs(B: FloatArray, step: FloatArray, y: FloatArray) -> FloatArray:
-    """Damped BFGS update (Powell 1978); the first one scales B down where the curvature along the step is less (Shanno & Phua 1978)."""
+    """Damped BFGS update (Powell 1978), scaled down first where the curvature along the step is less than B holds."""
     Bs = B @ step
     sBs, sy = float(step @ Bs), float(step @ y)
     if not (sBs > 0.0 and np.isfinite(sy)):
         return B
-    if np.array_equal(B, B[0, 0] * np.eye(step.size)):
-        shrink = float(np.clip(sy / sBs, 0.1, 1.0))
-        B, Bs, sBs = shrink * B, shrink * Bs, shrink * sBs
+    shrink = float(np.clip(sy / sBs, 0.1, 1.0))
+    B, Bs, sBs = shrink * B, shrink * Bs, shrink * sBs
     if sy < 0.1 * sBs:
         theta = 0.9 * sBs / (sBs - sy)
         y = theta * y + (1.0 - theta) * Bs

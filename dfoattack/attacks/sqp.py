@@ -17,7 +17,7 @@ class SQP(AttackOperator):
     """Follow a quadratic model of the Lagrangian from each centre to a nearby constrained minimum.
 
     After Powell 1978 and Kraft 1988: l_1 merit, damped BFGS, strictly convex subproblem; with the second-order correction
-    of Fletcher 1982 and the initial scaling of Shanno & Phua 1978. What is different: a Jacobian row costs a vjp, so only rows
+    of Fletcher 1982 and the self-scaling of Al-Baali 1998. What is different: a Jacobian row costs a vjp, so only rows
     that the subproblem leans on are bought, and the values of all others, which a forward pass reveals anyway, guard the
     step. An iteration costs one or two passes, one vjp for F and one for each active curved constraint.
 

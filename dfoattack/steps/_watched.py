@@ -1,4 +1,4 @@
-"""A view that ends a descent which will not reach the incumbent, or has become slow."""
+"""A view that ends a descent which will not reach the incumbent."""
 
 from __future__ import annotations
 
@@ -13,66 +13,26 @@ if TYPE_CHECKING:
 
 YOUNG = 10.0  # products, and as many passes, that every descent may spend
 PATIENCE = 1.5  # times what the second half of the cost has gained: what may still be expected
-SLOW = 0.01  # share of the whole descent, gained by the second half of the cost, below which it has become slow
-FRESH = 0.75  # share of the cost after which the last gain must have come for a descent to count as slow
-NEAR = 0.05  # scaled violation up to which the value of a point says what the descent may hope for
-
-
-class Pace:
-    """How fast values fall."""
-
-    def __init__(self) -> None:
-        self._trace: list[tuple[float, float]] = []  # what was spent when the best value fell to this
-
-    def see(self, spent: float, value: float) -> None:
-        if value < (self._trace[-1][1] if self._trace else np.inf):
-            self._trace.append((spent, value))
-
-    def gain(self, spent: float) -> float | None:
-        """What the second half of the cost has gained, None while that is not known."""
-        before = [value for at, value in self._trace if at <= 0.5 * spent]
-        return before[-1] - self._trace[-1][1] if before else None
-
-    def outlook(self, spent: float) -> float:
-        """The least value that the pace promises, -inf while that is not known."""
-        gain = self.gain(spent)
-        return -np.inf if gain is None else self._trace[-1][1] - PATIENCE * gain
-
-    def slow(self, spent: float) -> bool:
-        """Whether next to nothing was gained lately; where no better value came lately it is not known."""
-        gain = self.gain(spent)
-        if gain is None or self._trace[-1][0] <= FRESH * spent:
-            return False
-        return gain <= SLOW * (self._trace[0][1] - self._trace[-1][1])
 
 
 class Watched:
     """Everything a view offers; `affords` is False once the best value seen by this descent cannot be expected to fall below `level`.
 
-    Whether it can is judged by its own pace: what it has gained over the second half of what it has spent. Points that are nearly feasible
-    count: what even they do not promise will not come. With `pauses` a descent that has become slow is ended too, and `outlook` says what
-    to expect of it.
+    Whether it can is judged by its own pace: what it has gained over the second half of what it has spent. Descents that have not met a
+    feasible point go on.
 
     Parameters
     ----------
     view : View
-    target : Target         tolerances and scales, and the one centre
+    target : Target         tolerances
     level : float           minimised value to reach; +inf: nothing is watched
     price : float           of a product, in passes
-    pauses : bool
-
-    Attributes
-    ----------
-    outlook : float or None     least value that the pace promises, where the descent was ended for being slow
     """
 
-    def __init__(self, view: View, target: Target, level: float, price: float, *, pauses: bool = False) -> None:
-        self._view, self._tol, self._scale = view, target.tol, target.scale
-        self._level, self._price, self._pauses = level, price, pauses
+    def __init__(self, view: View, target: Target, level: float, price: float) -> None:
+        self._view, self._tol, self._level, self._price = view, target.tol, level, price
         self._spent = 0.0
-        self._feasible, self._near = Pace(), Pace()
-        self.outlook: float | None = None
-        self._see(target.F, target.C)
+        self._trace: list[tuple[float, float]] = []  # what was spent when the best feasible value fell to this
 
     @property
     def n(self) -> int:
@@ -89,14 +49,13 @@ class Watched:
     @property
     def hopeless(self) -> bool:
         """Whether the pace of the descent does not lead below the level."""
-        if self._spent < YOUNG * (1.0 + self._price):
+        if not self._trace or self._spent < YOUNG * (1.0 + self._price):
             return False
-        return max(pace.outlook(self._spent) for pace in (self._feasible, self._near)) > self._level
+        best = self._trace[-1][1]
+        before = [value for spent, value in self._trace if spent <= 0.5 * self._spent]
+        return bool(before) and best - PATIENCE * (before[-1] - best) > self._level
 
     def affords(self, vjps: int, passes: int) -> bool:
-        if self._pauses and self._spent >= YOUNG * (1.0 + self._price) and self._feasible.slow(self._spent):
-            self.outlook = self._feasible.outlook(self._spent)
-            return False
         return not self.hopeless and self._view.affords(vjps, passes)
 
     def outputs(self, Z: FloatArray) -> FloatArray:
@@ -105,13 +64,11 @@ class Watched:
 
     def values(self, Z: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
         F, C = self._view.values(Z, Y)
-        self._see(F, C)
+        feasible = np.isfinite(F) & np.all(C <= self._tol, axis=1)
+        best = float(np.min(F[feasible], initial=np.inf))
+        if best < (self._trace[-1][1] if self._trace else np.inf):
+            self._trace.append((self._spent, best))
         return F, C
-
-    def _see(self, F: FloatArray, C: FloatArray) -> None:
-        worst = np.max((C - self._tol) / self._scale, axis=1, initial=-np.inf)
-        for pace, most in ((self._feasible, 0.0), (self._near, NEAR)):
-            pace.see(self._spent, float(np.min(F[np.isfinite(F) & (worst <= most)], initial=np.inf)))
 
     def grad(self, Z: FloatArray) -> FloatArray:
         self._spent += self._price * len(Z)

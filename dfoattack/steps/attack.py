@@ -22,9 +22,7 @@ from dfoattack.source_names import EXACT
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps import _estimates
 from dfoattack.steps._looked import Looked
-from dfoattack.steps._rest import explores, rest, resting, same_basin
 from dfoattack.steps._target import done_at, target_of, whole_box
-from dfoattack.steps._watched import Watched
 from dfoattack.steps.base import Outcome, Proposal, Step
 
 LADDER = (1.0, 0.25)  # radii of one ladder, in units of the attack radius
@@ -36,17 +34,13 @@ WORTH = 0.2  # an attack whose gain an evaluation is below this share of what th
 
 @dataclass(frozen=True)
 class AttackMemo:
-    """Which operator proposed (index), at which radius, from which history row, the gradient of F there, the multipliers it ended with.
-
-    `outlook` is what is to be expected of a polish that has paused.
-    """
+    """Which operator proposed (index), at which radius, from which history row, the gradient of F there, the multipliers it ended with."""
 
     operator: int
     radius: float
     row: int
     gradient: FloatArray | None
     multipliers: FloatArray | None = None
-    outlook: float | None = None
 
 
 class Attack(Step):
@@ -90,30 +84,22 @@ class Attack(Step):
         known = state.attack.multipliers
         if known is not None and known.shape == target.C.shape[1:]:
             target = replace(target, multipliers=known[None])
-        # What a slow polish would still gain can wait, once; then it comes to its end.
-        pauses = operator.whole_box and self._may_pause(setup) and not same_basin(state, row)
-        watched = Watched(view, target, np.inf, setup.options.gradient_cost, pauses=pauses)
-        found = operator(target, radii, watched if pauses else view, rng)
+        found = operator(target, radii, view, rng)
         X = setup.geometry.snapped(x + found.D)
         gradient = found.gradient[0] if found.gradient is not None and np.any(found.gradient[0]) else None
         multipliers = None if found.multipliers is None else found.multipliers[0]
-        memo = AttackMemo(chosen, radius, row, gradient, multipliers, watched.outlook)
+        memo = AttackMemo(chosen, radius, row, gradient, multipliers)
         if looked is None or not looked.seen:
             return Proposal.around(X, x, False, memo=memo)
         # What was looked at is paid for: as evaluations it costs nothing more, and models and incumbents learn from it.
         return Proposal.around(np.vstack([*looked.seen.values(), X]), x, False, memo=memo, opportunistic=False)
-
-    @staticmethod
-    def _may_pause(setup: Setup) -> bool:
-        return explores(setup) and not setup.softened and "multistart" in setup.options.searches
 
     def _choose(self, setup: Setup, state: SolverState, row: int, gradients: bool = True) -> int:
         """Index of the operator to run, -1 if all sleep or lack what they need."""
         best, best_score = -1, -1.0
         for i, operator in enumerate(self.operators):
             credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
-            over = operator.whole_box and (done_at(state, credit, row) or resting(setup, state, row))
-            if over or credit.sleeps_until > state.iteration:
+            if credit.sleeps_until > state.iteration or (operator.whole_box and done_at(state, credit, row)):
                 continue
             if operator.inner_points and not setup.continuous:
                 continue
@@ -137,11 +123,9 @@ class Attack(Step):
         attack = state.attack
         credits = list(attack.credits) or [OperatorCredit()] * len(self.operators)
         credits[memo.operator] = self._credit(setup, state, credits[memo.operator], outcome, memo)
-        pause = attack.rest
         if self.operators[memo.operator].whole_box and outcome.improved:
             # Where a polish has arrived it has nothing more to do.
-            pause = rest(setup, state, memo.outlook)
-            credits[memo.operator] = evolve(credits[memo.operator], failed_at=outcome.row if pause is None else -1)
+            credits[memo.operator] = evolve(credits[memo.operator], failed_at=outcome.row)
         radius = attack.radius
         operator = self.operators[memo.operator]
         if not (operator.whole_box or operator.lattice):
@@ -149,9 +133,7 @@ class Attack(Step):
         ends = self.ends_iteration(setup, state, outcome)
         skips = attack.skips + 1 if ends else 0
         skipped_cost = attack.skipped_cost + outcome.cost if ends else 0.0
-        fresh = evolve(
-            attack, radius=radius, skips=skips, skipped_cost=skipped_cost, credits=tuple(credits), rest=pause
-        )
+        fresh = evolve(attack, radius=radius, skips=skips, skipped_cost=skipped_cost, credits=tuple(credits))
         if memo.gradient is not None:
             fresh = evolve(fresh, row=memo.row, gradient=memo.gradient)
         if memo.multipliers is not None:

@@ -103,11 +103,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+    for name in ("toy", "broken"):  # other tests of this process have modules of these names too
+        monkeypatch.delitem(sys.modules, name, raising=False)
     yield tmp_path
-    for name in set(sys.modules) - before:
-        if name in ("toy", "broken"):
-            del sys.modules[name]
+    for name in ("toy", "broken"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ import dfoattack as da
 from dfoattack import codec
 from dfoattack.attacks.base import AttackOperator, Displacements
 from dfoattack.solver import Solver
-from dfoattack.steps._rest import resting
 from dfoattack.steps._target import done_at
 from dfoattack.steps._watched import Watched
-from dfoattack.steps.multistart import Multistart
 from dfoattack.testing.views import quadratic_view, target_at
 from tests.unit.searching import check_replay
 
@@ -61,14 +59,13 @@ def test_other_basins_are_found_by_descents(seed):
     assert "multistart" in result.records.step
 
 
-def test_it_waits_until_the_incumbent_is_polished_or_the_polish_pauses():
+def test_it_waits_until_the_incumbent_is_polished():
     solver = Solver(problem(), {"searches": ("multistart",), "attacks": ("sign", "sqp")}, budget=300, seed=0)
     steps = []
     while len(trials := solver.ask()):
         steps.append(trials.step)
         if trials.step == "multistart":
-            over = done_at(solver.state, solver.state.attack.credits[1], solver.state.centre)
-            assert over or resting(solver.setup, solver.state, solver.state.centre)
+            assert done_at(solver.state, solver.state.attack.credits[1], solver.state.centre)
         solver.tell(solver.evaluate())
     assert steps.index("attack") < steps.index("multistart")
 
@@ -119,32 +116,6 @@ def test_a_descent_that_will_not_arrive_is_ended_and_one_that_may_goes_on():
         assert watched.affords(1, 1) != hopeless
 
 
-@pytest.mark.parametrize(("rate", "slow"), [(0.8, False), (0.1, True)])
-def test_a_slow_descent_pauses_and_says_what_it_promises(rate, slow):
-    view = quadratic_view(np.eye(1), np.zeros(1))
-    watched = Watched(view, target_at(view, [1.0], -2.0, 2.0), np.inf, 2.0, pauses=True)
-    for k in range(1, 12):  # values 0.5 * rate^2k; at the slow rate nearly all of it comes in the first half
-        Z = np.full((1, 1), rate**k)
-        watched.values(Z, watched.outputs(Z))
-        watched.grad(Z)
-    assert watched.affords(1, 1) != slow
-    assert (watched.outlook is not None) == slow
-    if slow:
-        assert -1e-6 < watched.outlook < 0.5 * rate**2
-
-
-def test_values_that_are_nearly_feasible_say_that_a_descent_is_hopeless():
-    """F = |z|^2 / 2 falls towards 0 although z_0 >= 0.001 is never met: the level -1 is out of reach."""
-    view = quadratic_view(np.eye(2), np.zeros(2), np.array([[-1.0, 0.0]]), np.array([-1e-3]))
-    for worst, hopeless in ((1e-2, True), (1.0, False)):
-        watched = Watched(view, target_at(view, [-worst, 1.0], -2.0, 2.0), -1.0, 2.0)
-        for k in range(12):
-            Z = np.array([[-worst, 0.5**k]])
-            watched.values(Z, watched.outputs(Z))
-            watched.grad(Z)
-        assert watched.hopeless == hopeless
-
-
 def test_a_descent_without_a_feasible_point_goes_on():
     view = quadratic_view(np.eye(2), np.zeros(2), np.array([[1.0, 0.0]]), np.array([-9.0]))
     watched = Watched(view, target_at(view, [1.0, 1.0], -2.0, 2.0), -5.0, 2.0)
@@ -153,48 +124,6 @@ def test_a_descent_without_a_feasible_point_goes_on():
         watched.values(Z, watched.outputs(Z))
         watched.grad(Z)
     assert not watched.hopeless
-
-
-def kinks(X):
-    """Crawling ground for smooth methods: the l_1 norm in crooked coordinates."""
-    return np.abs((X - 0.3) @ CROOKED).sum(axis=1)
-
-
-CROOKED = np.random.default_rng(4).standard_normal((8, 8))
-
-
-def test_a_polish_that_crawls_pauses_for_descents_from_elsewhere_and_is_finished_later():
-    p = da.Problem(
-        objective=kinks,
-        objective_grad=lambda X: np.sign((X - 0.3) @ CROOKED) @ CROOKED.T,
-        space=da.Box([-2.0] * 8, [2.0] * 8),
-        x0=[-1.5] * 8,
-        sense="minimize",
-    )
-    solver = Solver(p, {"searches": ("multistart",)}, budget=1000, seed=0)
-    resumed, until = False, None
-    while len(solver.ask()):
-        pause = solver.state.attack.rest
-        if pause is not None and until is None:
-            until = pause.until
-            assert solver.state.counters.cost(2.0) < until <= 500.0 + 0.5 * solver.state.counters.cost(2.0) + 1.0
-        solver.tell(solver.evaluate())
-        spent = solver.state.counters.cost(2.0)
-        assert not (until is not None and spent < until and solver.state.attack.rest is None)
-        resumed = resumed or (until is not None and solver.state.attack.rest is None)
-    assert resumed
-    check_replay(lambda: Solver(p, {"searches": ("multistart",)}, budget=250, seed=0))
-
-
-def test_a_turn_looks_at_several_points_without_constraints_and_at_one_beside_them():
-    half = da.Constraint(lambda X: X[:, 0] - 3.0, grad=lambda X, Y, W: (W @ np.eye(1, X.shape[1]), None))
-    for constraints, count in (((), 4), ((half,), 1)):
-        solver = Solver(problem(2, constraints=list(constraints)), budget=100, seed=0)
-        while solver.step_name != "multistart" and len(solver.ask()):
-            if solver.step_name == "multistart":
-                break
-            solver.tell(solver.evaluate())
-        assert len(Multistart(()).candidates(solver.setup, solver.state, np.random.default_rng(0))) == count
 
 
 # ---------------------------------------------------------------- what a useless attack costs

@@ -7,7 +7,6 @@ import pytest
 from scipy.optimize import minimize
 
 from dfoattack.attacks._rows import Rows
-from dfoattack.attacks.extended import ExtendedView
 from dfoattack.attacks.qp import solve_qp
 from dfoattack.attacks.sqp import SQP
 from dfoattack.evaluator import Evaluator
@@ -340,35 +339,3 @@ def test_columns_that_move_alike_are_bought_once():
     rows.look(np.array([1.0, 0.0]), np.array([1.0, 1.0, 1.01, -1.0]))
     rows.look(np.array([0.0, 1.0]), np.array([2.0, -1.0, 2.0, 0.0]))
     np.testing.assert_array_equal(rows.distinct(order, 3), [2, 1, 3])
-
-
-@pytest.mark.parametrize(("n", "away"), [(2, 10.0), (2, 100.0), (5, 2.0)])
-def test_a_linear_objective_in_a_ball_from_far_outside(n, away):
-    """The first step runs along a constraint that has no multiplier yet: it must not be allowed to run anywhere."""
-    rng = RNG(0)
-    for _ in range(4):
-        g, d = rng.standard_normal((2, n))
-        view = FunctionView(
-            n,
-            lambda z, g=g: float(g @ z),
-            lambda z, g=g: g.copy(),
-            lambda z: np.array([z @ z - 1.0]),
-            lambda z: 2.0 * z[None],
-        )
-        start = away * d / np.linalg.norm(d)
-        found = polish(view, target_at(view, start, -2000.0, 2000.0))
-        inside = [g @ (start + row) for row in found.D if np.linalg.norm(start + row) <= 1.0]
-        assert min(inside) == pytest.approx(-np.linalg.norm(g), rel=1e-2)
-
-
-def test_the_two_sides_of_an_equality_cost_one_product_at_a_point():
-    view = FunctionView(
-        2, lambda z: z[0], lambda z: np.array([1.0, 0.0]), lambda z: np.array([z @ z - 1.0]), lambda z: 2.0 * z[None]
-    )
-    both = ExtendedView(view, np.array([0]), None)
-    z = np.array([0.5, 0.25])
-    one, other = both.constraint_jacobian(z, np.array([0])), both.constraint_jacobian(z, np.array([1]))
-    assert view.vjps == 1
-    np.testing.assert_array_equal(one, -other)
-    np.testing.assert_array_equal(both.constraint_jacobian(2.0 * z, np.array([1, 0])), [-4.0 * z, 4.0 * z])
-    assert view.vjps == 2
