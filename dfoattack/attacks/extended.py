@@ -11,6 +11,7 @@ import numpy as np
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import Target, View
+from dfoattack.attacks.wrapped import WrappedView
 from dfoattack.barrier import Columns
 from dfoattack.polyhedron import Polyhedron
 
@@ -18,7 +19,7 @@ _NEAR = 1e-6  # relative distance from the polyhedron up to which a point stands
 _ROOM = 1e-9  # width of a linear equality as two columns, relative to its terms
 
 
-class ExtendedView:
+class ExtendedView(WrappedView):
     """A view with the columns (c, -c of the equalities, A x - b), see `View` for its methods.
 
     Parameters
@@ -29,26 +30,16 @@ class ExtendedView:
     """
 
     def __init__(self, view: View, equality: IntArray, polyhedron: Polyhedron | None) -> None:
-        self._view, self._equality, self._polyhedron = view, equality, polyhedron
+        super().__init__(view)
+        self._equality, self._polyhedron = equality, polyhedron
         n = view.n
         self._A = np.empty((0, n)) if polyhedron is None else np.vstack([polyhedron.A, polyhedron.E, -polyhedron.E])
         self._b = np.empty(0) if polyhedron is None else np.concatenate([polyhedron.b, polyhedron.d, -polyhedron.d])
         self._at, self._rows = b"", dict[int, FloatArray]()  # the last point differentiated, and its rows
 
     @property
-    def n(self) -> int:
-        return self._view.n
-
-    @property
     def p(self) -> int:
         return int(self._view.p + self._equality.shape[0] + self._b.shape[0])
-
-    @property
-    def has_gradient(self) -> bool:
-        return self._view.has_gradient
-
-    def affords(self, vjps: int, passes: int) -> bool:
-        return self._view.affords(vjps, passes)
 
     def outputs(self, Z: FloatArray) -> FloatArray:
         Z, inside = self._admitted(Z)

@@ -8,11 +8,12 @@ import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.attacks.base import View
+from dfoattack.attacks.looked import Looked
 from dfoattack.cache import point_key
 from dfoattack.gradient_sources.base import Probing, Room
 
 
-class SourceView:
+class SourceView(Looked):
     """What operators see in place of exact gradients; see `View` for its methods. Lives for one attack.
 
     Parameters
@@ -24,12 +25,7 @@ class SourceView:
     admits : callable or None   Z (k, n) -> (k,) bool, points at which user code may be asked; None: all in the box
     rng : Generator
     allowance : float           points that operators may look at, estimates included: what `affords` says besides the budget
-
     recall : callable           `point_key` -> values (1 + p,) of an evaluated point, None where it is not known
-
-    Attributes
-    ----------
-    seen : dict                 points (n,) whose values were asked, by `point_key`, without those that failed
     """
 
     def __init__(
@@ -43,19 +39,11 @@ class SourceView:
         allowance: float = np.inf,
         recall: Callable[[bytes], FloatArray | None] = lambda key: None,
     ) -> None:
-        self._view, self._source, self._room, self._admits, self._rng = view, source, room, admits, rng
+        super().__init__(view)
+        self._source, self._room, self._admits, self._rng = source, room, admits, rng
         self._known, self._left = dict(known), allowance
         self._asked: set[bytes] = set()
         self._recall = recall
-        self.seen: dict[bytes, FloatArray] = {}
-
-    @property
-    def n(self) -> int:
-        return self._view.n
-
-    @property
-    def p(self) -> int:
-        return self._view.p
 
     @property
     def has_gradient(self) -> bool:
@@ -69,11 +57,6 @@ class SourceView:
     def outputs(self, Z: FloatArray) -> FloatArray:
         self._asked.update(map(point_key, Z))
         return self._view.outputs(Z)
-
-    def values(self, Z: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        F, C = self._view.values(Z, Y)
-        self.seen.update((point_key(z), z) for z in Z[np.isfinite(F)])
-        return F, C
 
     def grad(self, Z: FloatArray) -> FloatArray:
         return self._jacobians(Z)[:, 0]

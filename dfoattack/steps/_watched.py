@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dfoattack._typing import FloatArray, IntArray
+from dfoattack.attacks.wrapped import WrappedView
 
 if TYPE_CHECKING:
     from dfoattack.attacks.base import Target, View
@@ -15,7 +16,7 @@ YOUNG = 10.0  # products, and as many passes, that every descent may spend
 PATIENCE = 1.5  # times what the second half of the cost has gained: what may still be expected
 
 
-class Watched:
+class Watched(WrappedView):
     """Everything a view offers; `affords` is False once the best value seen by this descent cannot be expected to fall below `level`.
 
     Whether it can is judged by its own pace: what it has gained over the second half of what it has spent. Descents that have not met a
@@ -30,21 +31,10 @@ class Watched:
     """
 
     def __init__(self, view: View, target: Target, level: float, price: float) -> None:
-        self._view, self._tol, self._level, self._price = view, target.tol, level, price
+        super().__init__(view)
+        self._tol, self._level, self._price = target.tol, level, price
         self._spent = 0.0
         self._trace: list[tuple[float, float]] = []  # what was spent when the best feasible value fell to this
-
-    @property
-    def n(self) -> int:
-        return self._view.n
-
-    @property
-    def p(self) -> int:
-        return self._view.p
-
-    @property
-    def has_gradient(self) -> bool:
-        return self._view.has_gradient
 
     @property
     def hopeless(self) -> bool:

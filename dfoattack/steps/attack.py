@@ -15,13 +15,12 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, View
+from dfoattack.attacks.looked import Looked
 from dfoattack.barrier import poll_centres
 from dfoattack.credit import followed
-from dfoattack.gradient_sources.view import SourceView
 from dfoattack.source_names import EXACT
 from dfoattack.state import AttackState, OperatorCredit, Setup, SolverState
 from dfoattack.steps import _estimates
-from dfoattack.steps._looked import Looked
 from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps.base import Outcome, Proposal, Step
 
@@ -61,7 +60,7 @@ class Attack(Step):
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
         if view is None or state.mesh is None or row < 0 or not self.operators:
             return Proposal.nothing(setup.n)
-        looked: SourceView | Looked | None = None
+        looked: Looked | None = None
         if setup.gradient_source not in EXACT:
             if not _estimates.due(setup, state):
                 return Proposal.nothing(setup.n)

@@ -10,10 +10,10 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import AttackOperator, View
+from dfoattack.attacks.looked import Looked
 from dfoattack.source_names import EXACT
 from dfoattack.state import OperatorCredit, Setup, SolverState
 from dfoattack.steps import admissible
-from dfoattack.steps._looked import Looked
 from dfoattack.steps._target import done_at, target_of, whole_box
 from dfoattack.steps._watched import Watched
 from dfoattack.steps.base import Outcome, Proposal, Search

@@ -1,28 +1,25 @@
-"""A view that remembers at which points an attack has looked."""
+"""A view that passes everything on to another one: what wraps a view says only what it changes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dfoattack._typing import FloatArray, IntArray
-from dfoattack.cache import point_key
 
 if TYPE_CHECKING:
     from dfoattack.attacks.base import View
 
 
-class Looked:
-    """Everything a view offers; `seen` holds the points (n,) whose values were asked, by `point_key`, without those that failed.
+class WrappedView:
+    """Everything that `view` offers, see `View`.
 
-    Where attacks aim at a stand-in the truth may like another of these points better than the one the stand-in likes best.
-    Their outputs are paid for, so that evaluating them costs nothing more.
+    Parameters
+    ----------
+    view : View
     """
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self.seen: dict[bytes, FloatArray] = {}
 
     @property
     def n(self) -> int:
@@ -43,9 +40,7 @@ class Looked:
         return self._view.outputs(Z)
 
     def values(self, Z: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        F, C = self._view.values(Z, Y)
-        self.seen.update((point_key(z), z.copy()) for z in Z[np.isfinite(F)])
-        return F, C
+        return self._view.values(Z, Y)
 
     def grad(self, Z: FloatArray) -> FloatArray:
         return self._view.grad(Z)
