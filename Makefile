@@ -93,7 +93,7 @@ $(OLDEST)/.installed: $(MANIFEST) scripts/oldest.txt
 test-oldest:
 	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then \
 	    $(MAKE) --no-print-directory $(OLDEST)/.installed && \
-	    NUMBA_CACHE_DIR=$(CURDIR)/$(OLDEST)/numba $(OLDEST)/bin/python -m pytest -q tests/kernels tests/unit -m "not slow"; \
+	    NUMBA_CACHE_DIR=$(CURDIR)/$(OLDEST)/numba $(OLDEST)/bin/python -m pytest -q -n auto tests/kernels tests/unit -m "not slow"; \
 	else \
 	    echo "test-oldest needs Python 3.11 or 3.12; not run."; \
 	fi

@@ -34,7 +34,7 @@ EXTRAS: dict[str, list[str]] = {
     # Solvers of the arena that take long to install or have another licence (OMADS: GPL).
     "bench-more": ["nevergrad>=1.0", "optuna>=4.0", "OMADS>=2408", "optiprofiler>=1.3"],
     # What tests/kernels and tests/unit need, without the linters.
-    "core-test": ["hypothesis>=6.100", "pytest>=8.2"],
+    "core-test": ["hypothesis>=6.100", "pytest>=8.2", "pytest-xdist>=3.6"],
     "test": [
         "hypothesis>=6.100",
         "import-linter>=2.5",
