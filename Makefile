@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # One process a core; tests share nothing but the cache of compiled kernels.
 PYTEST_ALL := $(PYTEST) -n auto
 
-.PHONY: demo test install install-test lint types layers test-core test-nojit test-all test-oldest doctest bench clean
+.PHONY: demo test install install-test lint types layers test-core test-nojit test-rest test-oldest doctest bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -59,7 +59,7 @@ demo: install
 	$(BIN)/dfoattack solve airfoil --seed 0 --budget 1000 --plot demo/airfoil.png
 	@echo "Pictures:" && ls -1 demo/*.png
 
-test: install-test lint types layers test-core test-nojit test-all test-oldest doctest
+test: install-test lint types layers test-core test-nojit test-rest test-oldest doctest
 
 lint: install-test
 	$(BIN)/ruff format --check .
@@ -72,15 +72,18 @@ layers: install-test
 	$(BIN)/lint-imports
 
 # The core as on a machine without torch: hidden from these processes and from those that they start.
+CORE := tests/kernels tests/unit tests/contracts tests/golden
 test-core: install-test
-	PYTHONPATH=scripts/without_torch $(PYTEST_ALL) tests/kernels tests/unit tests/contracts tests/golden -m "not slow"
+	PYTHONPATH=scripts/without_torch $(PYTEST_ALL) $(CORE) -m "not slow"
 
 # The same without Numba's compiler.
 test-nojit: install-test
 	NUMBA_DISABLE_JIT=1 $(PYTEST_ALL) tests/kernels tests/golden -m "not slow"
 
-test-all: install-test
-	$(PYTEST_ALL) --durations=25
+# What test-core has left out.
+test-rest: install-test
+	$(PYTEST_ALL) --durations=25 $(CORE:%=--ignore=%)
+	$(PYTEST) $(CORE) -m slow
 
 # The core with the oldest dependencies that setup.py admits; newer Pythons have no wheels of these. A cache of compiled
 # kernels of its own: versions of Numba that share one throw out each other's.

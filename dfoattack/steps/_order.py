@@ -46,13 +46,12 @@ def better(history: History, a: int, b: int) -> bool:
     return bool(buffer.F[a] < buffer.F[b])
 
 
-def level(history: History, row: int) -> tuple[int, float]:
-    """What decides about a point (OBJECTIVE, VIOLATION, EXTREME or FAILED), and its value."""
+def levels(history: History, rows: IntArray) -> tuple[IntArray, FloatArray]:
+    """What decides about each history row (k,): OBJECTIVE, VIOLATION, EXTREME or FAILED, and its value (k,), +inf where it failed."""
     buffer = history.buffer
-    he, h, f = float(buffer.HE[row]), float(buffer.H[row]), float(buffer.F[row])
-    for kind, value in ((EXTREME, he), (VIOLATION, h), (OBJECTIVE, f)):
-        if not np.isfinite(value):
-            return FAILED, np.inf
-        if kind == OBJECTIVE or value > 0.0:
-            return kind, value
-    return FAILED, np.inf
+    HE, H, F = buffer.HE[rows], buffer.H[rows], buffer.F[rows]
+    # Not "> 0": NaN decides too, and is a failure.
+    kinds = np.where(HE != 0.0, EXTREME, np.where(H != 0.0, VIOLATION, OBJECTIVE))
+    values: FloatArray = np.choose(kinds, (HE, H, F))
+    failed = ~np.isfinite(values)
+    return np.where(failed, FAILED, kinds), np.where(failed, np.inf, values)

@@ -16,11 +16,12 @@ from dfoattack._threads import single_thread
 from dfoattack._typing import FloatArray, IntArray
 from dfoattack._values import evolve
 from dfoattack.attacks.base import View
+from dfoattack.cache import point_keys
 from dfoattack.search_states import FIRST, LARGE, SMALL, CmaRestarts, CmaState, default_population
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps import _cma
 from dfoattack.steps._fold import Fold
-from dfoattack.steps._order import FAILED, OBJECTIVE, better, level, order
+from dfoattack.steps._order import FAILED, OBJECTIVE, better, levels, order
 from dfoattack.steps.base import Outcome, Proposal, Search
 
 VARIABLES_MAX = 200  # beyond, the matrix costs more than it tells
@@ -115,7 +116,7 @@ class CMA(Search):
         if not isinstance(memo, CmaMemo):
             return state
         run, history = memo.run, state.history
-        rows = np.array([history.find(x) for x in memo.X], dtype=np.int64)
+        rows = np.array([history.find_key(key) for key in point_keys(memo.X)], dtype=np.int64)
         spent = evolve(run.restarts, spent=run.restarts.spent + outcome.last - outcome.first)
         run = evolve(run, restarts=spent, idle=0 if outcome.last > outcome.first else run.idle + 1)
         if (rows >= 0).all():  # else the budget has ended within the generation
@@ -133,7 +134,8 @@ class CMA(Search):
         history, fold = state.history, Fold.of(setup, run.scale)
         Z = _cma.white(run, memo.Y)
         ranks = order(history, rows, (Z * Z).sum(axis=1))
-        kind, best = level(history, int(rows[ranks[0]]))
+        kinds, values = levels(history, rows[ranks])
+        kind, best = int(kinds[0]), float(values[0])
         if kind == FAILED:
             failures = run.failures + 1
             return evolve(run, sigma=SHRINK * run.sigma, failures=failures, done=failures >= FAILURES_MAX)
@@ -145,8 +147,7 @@ class CMA(Search):
             if better(history, state.centre, int(rows[ranks[0]])):
                 Y = self._injected(state, run, Y, fold)
             run = evolve(run, best_row=state.centre)
-        levels = [level(history, int(r)) for r in rows[ranks]]
-        values = np.array([value if k == kind else np.inf for k, value in levels])
+        values = np.where(kinds == kind, values, np.inf)
         run = _cma.updated(evolve(run, failures=0), Y, fold)
         run = _cma.traced(run, kind, best, float(values[values.shape[0] // 2]))
         f_best = float(history.buffer.F[state.best_feas]) if kind == OBJECTIVE and state.best_feas >= 0 else -math.inf

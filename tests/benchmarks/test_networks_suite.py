@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -180,11 +179,7 @@ def test_multipoint_is_the_airfoil_network_at_each_angle() -> None:
 @pytest.mark.slow
 def test_the_quick_run_has_every_installed_solver_end_well(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert main(["run", "--quick", "--out", str(tmp_path)]) == 0
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Three minutes even on one core; CPU seconds, since a busy machine is no fault of ours.
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 180.0
     with Store(tmp_path) as store:
         runs = list(store.runs())
     assert {r.cell.solver for r in runs} == set(baselines.installed())

@@ -408,13 +408,13 @@ def test_expectations_compare_the_means_over_seeds() -> None:
 
 @pytest.mark.slow
 def test_expected_outcomes_hold_as_means_of_three_seeds(tmp_path: Path) -> None:
-    """Addition, negation, disentanglement, kernel, and without pre-training, on the digits family."""
-    scale = study.Scale(random_start=True, merge=False, map_points=0)
+    """Addition, negation, disentanglement, kernel, and (one seed: what is lost is clear on each) without pre-training, on digits."""
     for seed in range(3):
+        scale = study.Scale(random_start=seed == 0, merge=False, map_points=0)
         study.measure(study.Part("digits", seed, scale), tmp_path)
     results = [json.loads((tmp_path / f"digits-{seed}.json").read_text()) for seed in range(3)]
     assert all(set(result["modes"]) == set(MODES) for result in results)
     # .795 was measured here: too near the limit to hold on every machine. What is lost against the pre-trained networks
-    # (accuracy, disentanglement error) is clear on every seed and has its own lines.
+    # (accuracy, disentanglement error) has its own lines.
     failed = [text for text, held in expectations(results) if not held and not text.startswith(NORMALISED_WITHOUT)]
     assert not failed, failed

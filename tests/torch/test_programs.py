@@ -257,6 +257,12 @@ class TestOnnxGraph:
         with pytest.raises(ProblemError, match="`gradient` = 'torch' needs opset >= 13, got 11"):
             OnnxSurrogate(old, gradient="torch")
 
+    def test_no_gradient_is_insisted_on_in_vain(self):
+        stairs = model([("MatMul", ["x", "W"], "z", {}), ("Round", ["z"], "y", {})], {"W": W}, dtype=np.float32)
+        assert not has_vjp(OnnxSurrogate(stairs))
+        with pytest.raises(ProblemError, match="`gradient` = 'torch' knows no operator Round"):
+            OnnxSurrogate(stairs, gradient="torch")
+
 
 class TestOnnxWithGradient(Points, SurrogateContract):
     @pytest.fixture(params=["k", 1, 4])

@@ -250,8 +250,8 @@ def test_test_frames_are_not_trained_on() -> None:
 
 @pytest.mark.slow
 def test_another_seed_has_the_errors_of_its_representation() -> None:
-    """Seed 1 of the sanity test; seed 0 is the shipped one."""
-    reps = ("6d", "5d", "svd", "quaternion", "hemisphere", "axis-angle", "rodriguez", "euler")
+    """Seed 1 of the sanity test for two without a jump and two with one; seed 0 of each is shipped."""
+    reps = ("6d", "svd", "quaternion", "euler")
     assert_sanity_order({rep: sanity_errors(train_sanity(rep, 1, 2000), 100_000) for rep in reps})
 
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from dfoattack.cache import History
-from dfoattack.steps._order import EXTREME, FAILED, OBJECTIVE, VIOLATION, better, level, order
+from dfoattack.steps._order import EXTREME, FAILED, OBJECTIVE, VIOLATION, better, levels, order
 
 INF, NAN = np.inf, np.nan
 # (F, H, HE, V) from the best to the worst; the last two pairs are equal
@@ -55,13 +55,15 @@ def test_better_agrees_with_the_order_and_is_strict() -> None:
 
 
 def test_what_decides_about_a_point() -> None:
-    points = history()
-    assert [level(points, i)[0] for i in (0, 2, 6, 8, 9, 10)] == [
+    kinds, values = levels(history(), np.array([0, 1, 2, 5, 6, 8, 9, 10]))
+    assert kinds.tolist() == [
         OBJECTIVE,
+        OBJECTIVE,
+        VIOLATION,
         VIOLATION,
         EXTREME,
         EXTREME,
         FAILED,
         FAILED,
     ]
-    assert level(points, 1) == (OBJECTIVE, 5.0) and level(points, 5) == (VIOLATION, 2.0)
+    assert values[[1, 3]].tolist() == [5.0, 2.0] and np.isposinf(values[-2:]).all()
