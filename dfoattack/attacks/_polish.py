@@ -30,6 +30,10 @@ _WALL, _HEAD_ON = (
 _KEEP = 0.1  # share of the merit's decrease that a point may lose by becoming feasible
 _EXPAND = 0.75  # decrease over slope above which the model is too curved and a longer step is tried
 _LOST = 1e-5  # scaled violation of a last iterate from which the way back is worth looking for
+_LATELY, _CUTS_LATELY = 6, 4  # a polish crawls along kinks when so many of so many last steps were cut,
+_CRAWL = 0.05  # when these steps made less than this share of all gains,
+_SHARPER = 3.0  # and when gradients turn so many times as sharply in them as in the first steps
+_FIRST = 3
 _SMALLEST = 1e-12  # scaled step that counts as none
 
 
@@ -45,6 +49,8 @@ class _State:
     margin : float          shift of the constraints
     reach : float           bound on the next step
     gains : tuple           decreases of the merit, one a step taken
+    cuts : tuple            whether the step was shorter than half of what the subproblem wanted
+    turns : tuple           change of the Lagrangian's gradient over the length of the step
     again : int             subproblems solved at this point without a step taken
     """
 
@@ -55,6 +61,8 @@ class _State:
     margin: float
     reach: float
     gains: tuple[float, ...] = ()
+    cuts: tuple[bool, ...] = ()
+    turns: tuple[float, ...] = ()
     again: int = 0
 
 
@@ -107,7 +115,7 @@ class _Polish:
             if following is None:
                 break
             state = following
-            if self.settled(state) or not self.local.view.affords(1, 1):
+            if self.settled(state) or _crawls(state) or not self.local.view.affords(1, 1):
                 break
         return state
 
@@ -163,7 +171,7 @@ class _Polish:
         length = float(np.max(np.abs(step)))
         cut = length < 0.5 * float(np.max(np.abs(solution.d)))
         reach = _SHRINK * length if cut else max(state.reach, _GROW * length)
-        state = replace(state, point=reached, gains=gains, reach=reach, again=0)
+        state = replace(state, point=reached, gains=gains, cuts=(*state.cuts, cut), reach=reach, again=0)
         if self.settled(state) or not self.local.view.affords(1, 1):
             return state
         g = self.local.gradient(reached) * self.local.scale * self.unit
@@ -172,7 +180,8 @@ class _Polish:
         # Rows known at both ends only: the others enter the Lagrangian as if they were linear.
         both = exact_old & self.rows.exact
         y = g - state.g + (multipliers * both) @ (self.rows.J - J_old)
-        return replace(state, g=g, B=_bfgs(state.B, step, y))
+        turn = float(np.linalg.norm(y)) / max(float(np.linalg.norm(step)), 1e-300)
+        return replace(state, g=g, B=_bfgs(state.B, step, y), turns=(*state.turns, turn))
 
     # ------------------------------------------------------------------ subproblem
 
@@ -364,6 +373,20 @@ class _Polish:
                 if back is not None:
                     found.append(last.d + back * self.local.scale)
         return found
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _crawls(state: _State) -> bool:
+    """Whether the polish follows kinks: other methods do better there than more gradients.
+
+    At a kink gradients jump however short a step is, so that steps are cut again and again and gain next to nothing. Where everything is
+    smooth gradients change in proportion to the step, however slow a valley is.
+    """
+    if state.point.worst > _LOST or len(state.turns) < _FIRST + _LATELY or sum(state.cuts[-_LATELY:]) < _CUTS_LATELY:
+        return False
+    if float(np.median(state.turns[-_LATELY:])) < _SHARPER * max(state.turns[:_FIRST]):
+        return False
+    return sum(state.gains[-_LATELY:]) <= _CRAWL * sum(state.gains)
 
 
 @np.errstate(over="ignore", invalid="ignore")
