@@ -37,6 +37,23 @@ class CmaRestarts:
 
 
 @dataclass(frozen=True)
+class Generation:
+    """A generation of a CMA run that is being evaluated, round by round.
+
+    Attributes
+    ----------
+    Y, X : float64 (lam, n)               its steps as drawn, its points as proposed
+    predicted : float64 (lam,) or None    what a model says about the points; None: there is none, and all are evaluated in one round
+    asked : int                           points of the last round, 0 before the first one
+    """
+
+    Y: FloatArray
+    X: FloatArray
+    predicted: FloatArray | None
+    asked: int = 0
+
+
+@dataclass(frozen=True)
 class CmaState:
     """Distribution of a CMA-ES run: points are drawn as mean + sigma * scale * stretch * y with y ~ N(0, C).
 
@@ -59,6 +76,7 @@ class CmaState:
     idle : int                      generations in a row without a new point
     done : bool                     the run has met a termination criterion
     restarts : CmaRestarts
+    drawn : Generation or None      the generation that is being evaluated; None: the next one is to be drawn
     """
 
     mean: FloatArray
@@ -83,6 +101,7 @@ class CmaState:
     idle: int
     done: bool
     restarts: CmaRestarts
+    drawn: Generation | None = None
 
     @classmethod
     def start(
