@@ -11,7 +11,7 @@ from dfoattack.attacks.base import AttackOperator, Displacements
 from dfoattack.solver import Solver
 from dfoattack.steps._target import done_at
 from dfoattack.steps._watched import Watched
-from dfoattack.testing.views import quadratic_view, target_at
+from dfoattack.testing.views import FunctionView, quadratic_view, target_at
 from tests.unit.searching import check_replay
 
 
@@ -203,3 +203,21 @@ def test_multipliers_are_kept_in_the_state_and_survive_saving():
     known = codec.from_bytes(codec.to_bytes(solver.state)).attack.multipliers
     assert known.tobytes() == solver.state.attack.multipliers.tobytes()
     np.testing.assert_allclose(known / solver.state.barrier.columns.scale, [2.0], rtol=1e-2)
+
+
+def test_what_is_nearly_feasible_tells_what_to_expect() -> None:
+    """A descent along the outside of a limit ends where its values stall; one that is far outside goes on."""
+    for violation, hopeless in ((0.04, True), (0.2, False)):
+        view = FunctionView(
+            2,
+            lambda z: float(z @ z),
+            lambda z: 2.0 * z,
+            lambda z, v=violation: np.array([v]),
+            lambda z: np.zeros((1, 2)),
+        )
+        watched = Watched(view, target_at(view, [1.0, 1.0], -2.0, 2.0), -1.0, 2.0)
+        for _ in range(20):
+            Z = np.zeros((1, 2))
+            watched.values(Z, watched.outputs(Z))
+            watched.grad(Z)
+        assert watched.hopeless == hopeless

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from dfoattack.attacks import _polish
 from dfoattack.attacks._rows import Rows
 from dfoattack.attacks.qp import solve_qp
 from dfoattack.attacks.sqp import SQP
@@ -339,3 +340,48 @@ def test_columns_that_move_alike_are_bought_once():
     rows.look(np.array([1.0, 0.0]), np.array([1.0, 1.0, 1.01, -1.0]))
     rows.look(np.array([0.0, 1.0]), np.array([2.0, -1.0, 2.0, 0.0]))
     np.testing.assert_array_equal(rows.distinct(order, 3), [2, 1, 3])
+
+
+# ---------------------------------------------------------------- kinks
+
+
+def kinked(seed):
+    """A random network with two hidden layers of ReLU over [-1, 1]^8, and a random start."""
+    rng = RNG(seed)
+    A = rng.standard_normal((24, 8)) / np.sqrt(8)
+    B = rng.standard_normal((24, 24)) / np.sqrt(12)
+    w, shift = rng.standard_normal(24) / np.sqrt(24), 0.3 * rng.standard_normal(24)
+
+    def fun(z):
+        return float(w @ np.maximum(B @ np.maximum(A @ z + shift, 0.0), 0.0))
+
+    def grad(z):
+        inner = A @ z + shift
+        return ((w * (B @ np.maximum(inner, 0.0) > 0.0)) @ B * (inner > 0.0)) @ A
+
+    view = FunctionView(8, fun, grad)
+    return view, target_at(view, rng.uniform(-1.0, 1.0, 8), -1.0, 1.0)
+
+
+def test_a_polish_that_crawls_along_kinks_ends(monkeypatch):
+    def ends():
+        out = []
+        for seed in range(12):
+            view, target = kinked(seed)
+            out.append((best_feasible(view, target, polish(view, target)), view.vjps))
+        return np.array(out).T
+
+    values, costs = ends()
+    monkeypatch.setattr(_polish, "_crawls", lambda state: False)
+    patient, dear = ends()
+    assert costs.sum() < 0.75 * dear.sum() and np.all(costs <= dear)
+    assert np.median((values - patient) / np.abs(patient)) < 1e-3
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_nothing_smooth_is_taken_for_kinks(name, monkeypatch):
+    crawled, judge = [], _polish._crawls
+    monkeypatch.setattr(_polish, "_crawls", lambda state: crawled.append(judge(state)) or crawled[-1])
+    view, target = setting(name)
+    polish(view, target)
+    assert crawled and not any(crawled)
