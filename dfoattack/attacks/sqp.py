@@ -26,7 +26,7 @@ class SQP(AttackOperator):
 
     Parameters
     ----------
-    iterations : int        >= 1, subproblems solved from one centre at most
+    iterations : int|None   >= 1, subproblems solved from one centre at most; None: 60, or 2 n where that is more
     accuracy : float        > 0, relative gain of F below which an iteration is not worth its price
     """
 
@@ -34,8 +34,8 @@ class SQP(AttackOperator):
     inner_points: ClassVar[bool] = True
     whole_box: ClassVar[bool] = True
 
-    def __init__(self, iterations: int = 60, accuracy: float = 1e-9) -> None:
-        self.iterations = whole("iterations", iterations, 1)
+    def __init__(self, iterations: int | None = None, accuracy: float = 1e-9) -> None:
+        self.iterations = None if iterations is None else whole("iterations", iterations, 1)
         self.accuracy = real("accuracy", accuracy)
 
     def _propose(self, target: Target, radii: FloatArray, view: View, rng: np.random.Generator) -> Displacements:
@@ -43,6 +43,7 @@ class SQP(AttackOperator):
         gradient = np.zeros((b, n))
         rows: list[tuple[FloatArray, int, float]] = []
         radius = float(np.max(radii))
+        iterations = max(60, 2 * n) if self.iterations is None else self.iterations
         for i in range(b):
             known = np.isfinite(target.F[i]) and np.all(np.isfinite(target.C[i]))
             # The first trial must be affordable after the gradient, or the gradient is wasted.
@@ -50,5 +51,5 @@ class SQP(AttackOperator):
                 continue
             local = Local(target, i, radius, view)
             gradient[i] = local.gradient(local.centre)
-            rows += [(d, i, radius) for d in polish(local, gradient[i], self.iterations, self.accuracy)]
+            rows += [(d, i, radius) for d in polish(local, gradient[i], iterations, self.accuracy)]
         return Displacements.from_rows(n, rows, gradient)
