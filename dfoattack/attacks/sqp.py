@@ -19,7 +19,8 @@ class SQP(AttackOperator):
     After Powell 1978 and Kraft 1988: l_1 merit, damped BFGS, strictly convex subproblem; with the second-order correction
     of Fletcher 1982 and the self-scaling of Al-Baali 1998. What is different: a Jacobian row costs a vjp, so only rows
     that the subproblem leans on are bought, and the values of all others, which a forward pass reveals anyway, guard the
-    step. An iteration costs one or two passes, one vjp for F and one for each active curved constraint.
+    step. An iteration costs one or two passes, one vjp for F and one for each active curved constraint. A polish that
+    crawls along kinks ends (`_polish._crawls`).
 
     Rows returned for a centre, as far as they exist: the best strictly feasible inner point, the last iterate if it is
     not feasible, and that iterate pulled back inside if it misses by less than 1e-6.
