@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
+from dfoattack.attacks._axes import along_axes
 from dfoattack.attacks._local import Local, Point
 from dfoattack.attacks._restoration import restore
 from dfoattack.attacks._rows import Rows
@@ -34,6 +35,8 @@ _LATELY, _CUTS_LATELY = 6, 4  # a polish crawls along kinks when so many of so m
 _CRAWL = 0.05  # when these steps made less than this share of all gains,
 _SHARPER = 3.0  # and when gradients turn so many times as sharply in them as in the first steps
 _FIRST = 3
+_KEPT = 0.1  # share of what gradients promised for a step that was cut below which they say nothing about long steps,
+_LONG = 0.03  # which are so long in units of the scaling
 _SMALLEST = 1e-12  # scaled step that counts as none
 
 
@@ -65,6 +68,11 @@ class _State:
     turns: tuple[float, ...] = ()
     again: int = 0
 
+    @classmethod
+    def fresh(cls, point: Point, g: FloatArray) -> _State:
+        """At the beginning: nothing is known but the gradient of the scaled F."""
+        return cls(point, g, np.eye(g.size), np.zeros(point.c.size), _MARGIN, _REACH)
+
 
 def polish(local: Local, gradient: FloatArray, iterations: int, accuracy: float) -> list[FloatArray]:
     """Run from the centre; displacements worth evaluating, best first (see `SQP`).
@@ -84,27 +92,24 @@ def polish(local: Local, gradient: FloatArray, iterations: int, accuracy: float)
     # The norm in two factors: squares of the entries could overflow or vanish.
     size = largest * float(np.linalg.norm(g / largest)) if largest > 0.0 else 0.0
     unit = 1.0 / size if size > 0.0 else 1.0
-    n, p = g.size, local.centre.c.size
     if size == 0.0 and local.centre.worst <= 0.0:
         return []
-    fresh = _State(local.centre, g * unit, np.eye(n), np.zeros(p), _MARGIN, _REACH)
-    run = _Polish(local, Rows(p, n), unit, accuracy)
-    state = run.descend(fresh, iterations)
+    run = _Polish(local, unit, accuracy)
+    state = run.descend(_State.fresh(local.centre, g * unit), iterations)
     if state.point.worst > _LOST and all(point.worst > 0.0 for point in (local.centre, *local.visited)):
         found = restore(local, state.point)
         if found is not None and local.view.affords(1, 1):
-            again = local.gradient(found) * local.scale * unit
-            run = _Polish(local, Rows(p, n), unit, accuracy)
-            state = run.descend(replace(fresh, point=found, g=again), iterations)
+            run = _Polish(local, unit, accuracy)
+            state = run.descend(run.anew(found), iterations)
     return run.worth_evaluating(state)
 
 
 class _Polish:
     """One polish: what does not change from iteration to iteration, and the rows, which change in place."""
 
-    def __init__(self, local: Local, rows: Rows, unit: float, accuracy: float) -> None:
+    def __init__(self, local: Local, unit: float, accuracy: float) -> None:
         self.local = local
-        self.rows = rows
+        self.rows = Rows(local.centre.c.size, local.scale.size)
         self.unit = unit  # scaled F = unit * F
         self.accuracy = accuracy
 
@@ -114,10 +119,32 @@ class _Polish:
             following = self.iterate(state)
             if following is None:
                 break
-            state = following
+            before, state = state, following
             if self.settled(state) or _crawls(state) or not self.local.view.affords(1, 1):
                 break
+            if len(state.gains) == 1 and not before.gains:
+                state = self._look_around(before, state)
         return state
+
+    def anew(self, point: Point) -> _State:
+        """The state of a polish that begins at the point; one vjp."""
+        self.rows = Rows(point.c.size, self.local.scale.size)
+        return _State.fresh(point, self.local.gradient(point) * self.local.scale * self.unit)
+
+    def _look_around(self, before: _State, state: _State) -> _State:
+        """After a first step that was misled a new beginning at the first good point along the axes; `state` where there is none.
+
+        On a parabola a step that is cut to the least value keeps half of what its gradient promised. A long one that keeps next to nothing
+        although it was cut began in a dent of F, where gradients say nothing about long steps. Good is who keeps half of the promise.
+        """
+        step = self.local.step(before.point, state.point)
+        promise = -float(before.g @ step)
+        misled = state.cuts[0] and state.gains[0] < _KEPT * promise and float(np.max(np.abs(step))) > _LONG
+        if not misled or max(before.point.worst, state.point.worst) > 0.0:
+            return state
+        enough = before.point.F - 0.5 * promise / self.unit
+        found = along_axes(self.local, before.point, before.g, enough)
+        return state if found is None or not self.local.view.affords(1, 1) else self.anew(found)
 
     # ------------------------------------------------------------------ one iteration
 

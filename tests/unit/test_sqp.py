@@ -385,3 +385,11 @@ def test_nothing_smooth_is_taken_for_kinks(name, monkeypatch):
     view, target = setting(name)
     polish(view, target)
     assert crawled and not any(crawled)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "rosenbrock"])  # begins at a wall of degree 4
+def test_nothing_like_a_parabola_is_taken_for_a_dent(name, monkeypatch):
+    looked = []
+    monkeypatch.setattr(_polish, "along_axes", lambda *args: looked.append(args))
+    polish(*setting(name))
+    assert not looked
