@@ -9,9 +9,10 @@ from dfoattack.attacks._local import Local, Point
 
 
 def along_axes(local: Local, start: Point, g: FloatArray, enough: float) -> Point | None:
-    """The first feasible point with F <= `enough` among those that differ from `start` in one variable, which is at an end of its box.
+    """The best feasible point among those that differ from `start` in one variable, which is at an end of its box.
 
-    A pass a point, the most promising by the gradient first. A variable without an end goes a unit of the scaling.
+    A pass a point, the most promising by the gradient first; the first one with F <= `enough` ends it. A variable without an end goes a
+    unit of the scaling.
 
     Parameters
     ----------
@@ -22,14 +23,17 @@ def along_axes(local: Local, start: Point, g: FloatArray, enough: float) -> Poin
     """
     ends = np.concatenate([np.where(np.isfinite(end), end, np.sign(end)) for end in local.room(start)])
     axes = np.tile(np.arange(g.size), 2)
+    best: Point | None = None
     for k in np.argsort(g[axes] * ends, kind="stable"):
         if ends[k] == 0.0:
             continue
         if not local.view.affords(0, 1):
-            return None
+            break
         step = np.zeros(g.size)
         step[axes[k]] = ends[k]
         point = local.visit(start, step)
-        if point.worst <= 0.0 and point.F <= enough:
-            return point
-    return None
+        if point.worst <= 0.0 and point.F < (np.inf if best is None else best.F):
+            best = point
+            if best.F <= enough:
+                break
+    return best

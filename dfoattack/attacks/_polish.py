@@ -132,19 +132,21 @@ class _Polish:
         return _State.fresh(point, self.local.gradient(point) * self.local.scale * self.unit)
 
     def _look_around(self, before: _State, state: _State) -> _State:
-        """After a first step that was misled a new beginning at the first good point along the axes; `state` where there is none.
+        """After a first step that was misled a new beginning at the best point along the axes, if it gains far more; else `state`.
 
         On a parabola a step that is cut to the least value keeps half of what its gradient promised. A long one that keeps next to nothing
-        although it was cut began in a dent of F, where gradients say nothing about long steps. Good is who keeps half of the promise.
+        although it was cut began in a dent of F, where gradients say nothing about long steps. A point that keeps half of the promise ends
+        the look.
         """
         step = self.local.step(before.point, state.point)
-        promise = -float(before.g @ step)
-        misled = state.cuts[0] and state.gains[0] < _KEPT * promise and float(np.max(np.abs(step))) > _LONG
+        gain, promise = before.point.F - state.point.F, -float(before.g @ step) / self.unit
+        misled = state.cuts[0] and gain < _KEPT * promise and float(np.max(np.abs(step))) > _LONG
         if not misled or max(before.point.worst, state.point.worst) > 0.0:
             return state
-        enough = before.point.F - 0.5 * promise / self.unit
-        found = along_axes(self.local, before.point, before.g, enough)
-        return state if found is None or not self.local.view.affords(1, 1) else self.anew(found)
+        found = along_axes(self.local, before.point, before.g, before.point.F - 0.5 * promise)
+        if found is None or _KEPT * (before.point.F - found.F) < gain or not self.local.view.affords(1, 1):
+            return state
+        return self.anew(found)
 
     # ------------------------------------------------------------------ one iteration
 
