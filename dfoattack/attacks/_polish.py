@@ -35,8 +35,9 @@ _LATELY, _CUTS_LATELY = 6, 4  # a polish crawls along kinks when so many of so m
 _CRAWL = 0.05  # when these steps made less than this share of all gains,
 _SHARPER = 3.0  # and when gradients turn so many times as sharply in them as in the first steps
 _FIRST = 3
-_KEPT = 0.1  # share of what gradients promised for a step that was cut below which they say nothing about long steps,
-_LONG = 0.03  # which are so long in units of the scaling
+_KEPT, _KEPT_CUT = 0.02, 0.1  # shares of the promise of gradients below which a first step, whole or cut, was misled,
+_LONG = 0.03  # if it was so long in units of the scaling
+_FARTHER = 2.0  # times its gain that a new beginning must have
 _SMALLEST = 1e-12  # scaled step that counts as none
 
 
@@ -134,17 +135,17 @@ class _Polish:
     def _look_around(self, before: _State, state: _State) -> _State:
         """After a first step that was misled a new beginning at the best point along the axes, if it gains far more; else `state`.
 
-        On a parabola a step that is cut to the least value keeps half of what its gradient promised. A long one that keeps next to nothing
-        although it was cut began in a dent of F, where gradients say nothing about long steps. A point that keeps half of the promise ends
+        On a parabola a step that is cut to the least value keeps half of what its gradient promised, and a whole one seldom next to nothing.
+        A long step that does began in a dent of F, where gradients say nothing about long steps. A point that keeps half of the promise ends
         the look.
         """
         step = self.local.step(before.point, state.point)
         gain, promise = before.point.F - state.point.F, -float(before.g @ step) / self.unit
-        misled = state.cuts[0] and gain < _KEPT * promise and float(np.max(np.abs(step))) > _LONG
+        misled = gain < (_KEPT_CUT if state.cuts[0] else _KEPT) * promise and float(np.max(np.abs(step))) > _LONG
         if not misled or max(before.point.worst, state.point.worst) > 0.0:
             return state
         found = along_axes(self.local, before.point, before.g, before.point.F - 0.5 * promise)
-        if found is None or _KEPT * (before.point.F - found.F) < gain or not self.local.view.affords(1, 1):
+        if found is None or before.point.F - found.F < _FARTHER * gain or not self.local.view.affords(1, 1):
             return state
         return self.anew(found)
 
