@@ -242,6 +242,8 @@ class ModelState:
     origin : int                    history row from which the pending step starts
     margin : float64 (m - 1,)       distance kept from the constraints, learnt from the errors of their models
     weights : float64 (m,)          of objective and violations in what judged the last steps
+    errors : tuple of float         of the models at the last points, by the weights; forgotten after a step longer than the resolution,
+                                    and with it
     phase : int                     of the barrier, for which the columns were chosen
     span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
     level : int                     history row of the centre when the resolution fell last
@@ -265,6 +267,7 @@ class ModelState:
     origin: int = -1
     margin: FloatArray = field(default_factory=lambda: np.empty(0))
     weights: FloatArray = field(default_factory=lambda: np.empty(0))
+    errors: tuple[float, ...] = ()
     phase: int = 2
     span: FloatArray | None = None
     level: int = -1

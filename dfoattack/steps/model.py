@@ -33,7 +33,7 @@ BARREN_MAX = 2  # resolutions in a row without a gain after which the models hav
 GAIN_MIN = 1e-15  # of the objective's range
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
 COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
-POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
+POINTS_MAX = 100  # of an interpolation set, if 2n + 1 are not more; longer memories hinder where functions are not quadratic
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
@@ -43,6 +43,7 @@ FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole s
 SUBSPACE = 20  # dimension of the subspaces beyond that
 LONGEST = 1e3  # radius, in units of the scale
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
+CALM = 3  # points in a row that the models must have told well to be believed
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
 
@@ -172,6 +173,12 @@ class _Turn:
                 model = evolve(model, radius=max(0.1 * model.radius, model.resolution))
                 if model.radius <= 1.5 * model.resolution:
                     model = evolve(model, radius=model.resolution)
+                if _calm(model, found, best.judge, self._in_units(model, model.resolution)):
+                    model = self._lowered(model)
+                    if self._rests(model):
+                        break
+                    model = self._settled(model)
+                    continue
             far = max(FAR_SET * model.radius, 10.0 * model.resolution if model.check else 0.0)
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
@@ -183,14 +190,15 @@ class _Turn:
                 model = evolve(model, check=False)
                 continue
             model = self._lowered(model)
-            if (
-                model.rested == self.state.iteration
-                or model.barren >= BARREN_MAX
-                or model.resolution <= _least(self.state, model)
-            ):
+            if self._rests(model):
                 break
             model = self._settled(model)
         return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
+
+    def _rests(self, model: ModelState) -> bool:
+        """Whether the search gives way after its resolution has fallen."""
+        ended = model.barren >= BARREN_MAX or model.resolution <= _least(self.state, model)
+        return ended or model.rested == self.state.iteration
 
     def current(self) -> ModelState:
         """The state of the search, brought up to date with what other steps have evaluated."""
@@ -296,7 +304,7 @@ class _Turn:
         model = evolve(model, barren=barren, level=self.row)
         rested = self.state.iteration if self._poll_is_due() else -1
         radius = max(0.5 * model.resolution, resolution)
-        return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested)
+        return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested, errors=())
 
     def _point(self, found: Interpolation, s: FloatArray) -> FloatArray:
         return self.frame.snapped(found.point(s)[None, :])
@@ -449,6 +457,7 @@ class _Turn:
             t = plan.leaves
             usable = self.history.status[row] == 0 and abs(self.history.f[row]) <= VALUE_MAX
             if usable:
+                model = self._with_error(model, before, row)
                 s = before.place(self.frame.seen(self.history.X[row]))
                 _, sigma, _ = before.weights(s)
                 if np.isfinite(sigma[t]) and abs(sigma[t]) > 1e-12 and row not in before.rows:
@@ -470,6 +479,10 @@ class _Turn:
         if radius <= 1.5 * model.resolution:
             radius = model.resolution
         longest = max(model.longest, length) if improved else model.longest
+        if length > model.resolution or self.history.status[row] != 0:
+            model = evolve(model, errors=())
+        else:
+            model = self._with_error(model, before, row)
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1, longest=longest)
         if plan.judge is not None and not self._first:
             # Weights rise at once and fall slowly, so that the same point stays the centre.
@@ -483,6 +496,13 @@ class _Turn:
             )
         model = self._with(model, row, force=improved or row == self.row)
         return self._settled(model)
+
+    def _with_error(self, model: ModelState, before: Interpolation, row: int) -> ModelState:
+        """The errors with that of the models `before` at history row `row`."""
+        told = before.values(before.place(self.frame.seen(self.history.X[row]))) + before.offset
+        error = np.abs(self._values(model, np.array([row]))[0] - told)
+        weights = model.weights if model.weights.shape == error.shape else np.ones(error.shape[0])
+        return evolve(model, errors=(*model.errors, float(weights @ error))[-CALM:])
 
     def _ratio(self, plan: Plan, row: int) -> float:
         """Quality of the models at a trust-region step; -1 for a failed point."""
@@ -509,6 +529,18 @@ def _relevant(state: SolverState, rows: IntArray) -> IntArray:
     # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
     order: IntArray = known[np.argsort(-worst[known], kind="stable")[:COLUMNS_MAX]]
     return order
+
+
+def _calm(model: ModelState, found: Interpolation, judge: Judge, resolution: float) -> bool:
+    """Whether the models told the last points so well that no repair of their set is needed before the resolution falls.
+
+    Their errors are at most an eighth of what the least curvature makes of a step of the resolution's length (in model units), after
+    Powell 2006, Box 14.
+    """
+    if len(model.errors) < CALM:
+        return False
+    least = float(np.linalg.eigvalsh(np.tensordot(judge.weights, found.H, 1))[0])
+    return max(model.errors) <= 0.125 * least * resolution**2
 
 
 def _shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
