@@ -33,7 +33,9 @@ BARREN_MAX = 2  # resolutions in a row without a gain after which the models hav
 GAIN_MIN = 1e-15  # of the objective's range
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
 COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
-POINTS_MAX = 100  # of an interpolation set, if 2n + 1 are not more; longer memories hinder where functions are not quadratic
+POINTS_MAX = (
+    100  # of an interpolation set, if 2n + 1 are not more; longer memories hinder where functions are not quadratic
+)
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis

@@ -103,6 +103,19 @@ def test_a_quadratic_is_solved_like_one(n: int) -> None:
     assert best(solver) < 1e-8
 
 
+def test_models_that_told_the_last_points_need_no_repairs() -> None:
+    """Solved, a quadratic is left behind resolution by resolution; renewing the set each time would cost up to 45 points a time."""
+    n, size = 8, {}
+    centre = rng(4).uniform(-1.0, 1.0, n)
+    solver = polled(lambda X: ellipsoid(X - centre, 1e2), [(-5.0, 5.0)] * n, np.full(n, 2.0), budget=30 * (n + 1))
+    while len(solver.ask()):
+        solver.tell(solver.evaluate())
+        model = solver.state.searches.model
+        if model is not None:
+            size.setdefault(round(np.log10(model.resolution)), solver.state.history.size)
+    assert -3 in size and size[-3] - size[-1] < 100
+
+
 def test_curved_valleys_are_followed() -> None:
     solver = run(polled(rosenbrock, [(-5.0, 5.0)] * 3, [-1.2, 1.0, 2.0], budget=500))
     assert best(solver) < 1e-8
