@@ -44,7 +44,7 @@ ABSORB_MAX = 64  # points of other steps looked at in one call
 FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole space
 SUBSPACE = 20  # dimension of the subspaces beyond that
 LONGEST = 1e3  # radius, in units of the scale
-FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
+FAR_SET = 10.0  # radii beyond which a point of the set asks for a better one
 CALM = 3  # points in a row that the models must have told well to be believed
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
@@ -181,10 +181,9 @@ class _Turn:
                         break
                     model = self._settled(model)
                     continue
-            far = max(FAR_SET * model.radius, 10.0 * model.resolution if model.check else 0.0)
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
-            if distance[t] > far and model.span is None:
+            if distance[t] > FAR_SET * model.radius and model.span is None:
                 reach = self._in_units(model, self._reach(model, float(distance[t])))
                 s = geometry_step(self.frame, found, model.plain, t, s_centre, reach)
                 return self._point(found, s), Plan("geometry", evolve(model, check=False), t)
