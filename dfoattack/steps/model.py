@@ -44,7 +44,7 @@ ABSORB_MAX = 64  # points of other steps looked at in one call
 FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole space
 SUBSPACE = 20  # dimension of the subspaces beyond that
 LONGEST = 1e3  # radius, in units of the scale
-FAR_SET = 10.0  # radii beyond which a point of the set asks for a better one
+FAR_SET = 4.0  # radii beyond which a point of the set asks for a better one
 CALM = 3  # points in a row that the models must have told well to be believed
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
