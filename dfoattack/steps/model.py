@@ -33,9 +33,7 @@ BARREN_MAX = 2  # resolutions in a row without a gain after which the models hav
 GAIN_MIN = 1e-15  # of the objective's range
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
 COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
-POINTS_MAX = (
-    100  # of an interpolation set, if 2n + 1 are not more; longer memories hinder where functions are not quadratic
-)
+POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
@@ -44,7 +42,7 @@ ABSORB_MAX = 64  # points of other steps looked at in one call
 FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole space
 SUBSPACE = 20  # dimension of the subspaces beyond that
 LONGEST = 1e3  # radius, in units of the scale
-FAR_SET = 4.0  # radii beyond which a point of the set asks for a better one
+FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
 CALM = 3  # points in a row that the models must have told well to be believed
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
