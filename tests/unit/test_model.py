@@ -98,7 +98,7 @@ def test_points_and_replay(name: str, constrained: bool) -> None:
 @pytest.mark.parametrize("n", [1, 2, 6])
 def test_a_quadratic_is_solved_like_one(n: int) -> None:
     centre = rng(4).uniform(-1.0, 1.0, n)
-    budget = 10 * (n + 1)
+    budget = 15 * (n + 1)
     solver = run(polled(lambda X: ellipsoid(X - centre, 1e2), [(-5.0, 5.0)] * n, np.full(n, 2.0), budget=budget))
     assert best(solver) < 1e-8
 
