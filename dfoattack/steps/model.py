@@ -43,6 +43,7 @@ FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole s
 SUBSPACE = 20  # dimension of the subspaces beyond that
 LONGEST = 1e3  # radius, in units of the scale
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
+FAR_BESIDE = 10.0  # resolutions, if that is more, after a step beside constraints that disappointed
 CALM = 3  # points in a row that the models must have told well to be believed
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
@@ -181,7 +182,7 @@ class _Turn:
                     continue
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
-            if distance[t] > FAR_SET * model.radius and model.span is None:
+            if distance[t] > self._far(model) and model.span is None:
                 reach = self._in_units(model, self._reach(model, float(distance[t])))
                 s = geometry_step(self.frame, found, model.plain, t, s_centre, reach)
                 return self._point(found, s), Plan("geometry", evolve(model, check=False), t)
@@ -193,6 +194,16 @@ class _Turn:
                 break
             model = self._settled(model)
         return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
+
+    @staticmethod
+    def _far(model: ModelState) -> float:
+        """Distance beyond which a point of the set asks for a better one.
+
+        Beside constraints it is often their models that disappoint, on steps along the few ways they leave open; there a set that is
+        renewed as a whole costs more than it brings.
+        """
+        far = FAR_SET * model.radius
+        return max(far, FAR_BESIDE * model.resolution) if model.check and model.columns.shape[0] else far
 
     def _rests(self, model: ModelState) -> bool:
         """Whether the search gives way after its resolution has fallen."""
