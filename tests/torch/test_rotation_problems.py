@@ -222,9 +222,9 @@ def test_retraction_ends_a_run_that_has_drifted_and_keeps_to_the_budget() -> Non
         seen.append(float(np.linalg.norm(x)))
         return retraction_of(REPRESENTATIONS["quaternion"])(x)
 
-    result, cost = solve_with_retraction(problem, retract, budget=60, drift=0.3)
+    result, cost = solve_with_retraction(problem, retract, budget=80, drift=0.3)
     assert max(seen) > 1.5 and abs(np.linalg.norm(result.x) - 1.0) < 0.31
-    assert len(result.records) < cost <= 60  # the last run is shorter than all of them
+    assert len(result.records) < cost <= 80  # the last run is shorter than all of them
     with pytest.raises(da.OptionError, match=r"`drift` must be positive, got 0"):
         solve_with_retraction(problem, retract, budget=10, drift=0.0)
 
