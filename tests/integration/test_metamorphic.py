@@ -88,7 +88,7 @@ def chained_run(fun: Any, **more: Any) -> da.Result:
     """Long enough for changes of basis of the models, generations, and restarts."""
     problem = da.Problem(objective=fun, space=[(-5.0, 5.0)] * 4, x0=[-1.2, 1.0, 0.7, 2.0], sense="minimize", **more)
     return da.solve(
-        problem, budget=1000, seed=2, options={"searches": SEARCHES, "covering_quota": 10, "gradient_source": "none"}
+        problem, budget=1300, seed=2, options={"searches": SEARCHES, "covering_quota": 10, "gradient_source": "none"}
     )
 
 
