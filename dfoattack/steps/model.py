@@ -162,7 +162,7 @@ class _Turn:
                     return X, Plan("design", model)
             found = model.found
             s_centre = found.place(self.x)
-            radius = self._in_units(model, model.radius)
+            radius, calm = self._in_units(model, model.radius), False
             if not model.check:
                 best = trust_region_step(
                     self.frame, found, model.plain, s_centre, radius, model.margin, self._equality(model), self._first
@@ -174,15 +174,10 @@ class _Turn:
                 model = evolve(model, radius=max(0.1 * model.radius, model.resolution))
                 if model.radius <= 1.5 * model.resolution:
                     model = evolve(model, radius=model.resolution)
-                if _calm(model, found, best.judge, self._in_units(model, model.resolution)):
-                    model = self._lowered(model)
-                    if self._rests(model):
-                        break
-                    model = self._settled(model)
-                    continue
+                calm = not self._first and _calm(model, found, best.judge, self._in_units(model, model.resolution))
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
-            if distance[t] > self._far(model) and model.span is None:
+            if not calm and distance[t] > self._far(model) and model.span is None:
                 reach = self._in_units(model, self._reach(model, float(distance[t])))
                 s = geometry_step(self.frame, found, model.plain, t, s_centre, reach)
                 return self._point(found, s), Plan("geometry", evolve(model, check=False), t)
@@ -190,7 +185,11 @@ class _Turn:
                 model = evolve(model, check=False)
                 continue
             model = self._lowered(model)
-            if self._rests(model):
+            if (
+                model.rested == self.state.iteration
+                or model.barren >= BARREN_MAX
+                or model.resolution <= _least(self.state, model)
+            ):
                 break
             model = self._settled(model)
         return np.empty((0, self.setup.n)), Plan("rest", evolve(model, rested=self.state.iteration))
@@ -204,11 +203,6 @@ class _Turn:
         """
         far = FAR_SET * model.radius
         return max(far, FAR_BESIDE * model.resolution) if model.check and model.columns.shape[0] else far
-
-    def _rests(self, model: ModelState) -> bool:
-        """Whether the search gives way after its resolution has fallen."""
-        ended = model.barren >= BARREN_MAX or model.resolution <= _least(self.state, model)
-        return ended or model.rested == self.state.iteration
 
     def current(self) -> ModelState:
         """The state of the search, brought up to date with what other steps have evaluated."""
@@ -547,9 +541,10 @@ def _calm(model: ModelState, found: Interpolation, judge: Judge, resolution: flo
     Their errors are at most an eighth of what the least curvature makes of a step of the resolution's length (in model units), after
     Powell 2006, Box 14.
     """
-    if len(model.errors) < CALM:
+    H = np.tensordot(judge.weights, found.H, 1)
+    if len(model.errors) < CALM or not np.isfinite(H).all():
         return False
-    least = float(np.linalg.eigvalsh(np.tensordot(judge.weights, found.H, 1))[0])
+    least = float(np.linalg.eigvalsh(H)[0])
     return max(model.errors) <= 0.125 * least * resolution**2
 
 

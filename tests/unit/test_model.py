@@ -9,11 +9,14 @@ import pytest
 
 import dfoattack as da
 from dfoattack._values import evolve
+from dfoattack.interpolation import interpolate
 from dfoattack.schedule import Schedule
+from dfoattack.search_states import ModelState
 from dfoattack.solver import Solver
 from dfoattack.steps._model_frame import Frame
+from dfoattack.steps._model_step import Judge
 from dfoattack.steps.base import Outcome
-from dfoattack.steps.model import RESOLUTION_MIN, ModelSearch, _shape
+from dfoattack.steps.model import CALM, FAR_BESIDE, FAR_SET, RESOLUTION_MIN, ModelSearch, _calm, _shape, _Turn
 from dfoattack.steps.poll import Poll, PollCompletion
 from tests.unit.searching import alone, best, check_points, check_replay, ellipsoid, rosenbrock, run, sphere
 
@@ -114,6 +117,33 @@ def test_models_that_told_the_last_points_need_no_repairs() -> None:
         if model is not None:
             size.setdefault(round(np.log10(model.resolution)), solver.state.history.size)
     assert -3 in size and size[-3] - size[-1] < 100
+
+
+def test_what_calm_models_are() -> None:
+    """Errors at the last points far below what the least curvature, 2, makes of a step of length 0.1: 0.125 * 2 * 0.01."""
+    S = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1.0, 1.0]])
+    values = (S**2 @ [1.0, 5.0])[:, None]
+    found = interpolate(np.arange(6), S, values, np.zeros(2), np.eye(2), np.eye(2))
+    assert found is not None
+    judge = Judge(np.ones(1), np.zeros(1, dtype=bool))
+
+    def calm(errors: tuple[float, ...], H: np.ndarray = found.H) -> bool:
+        model = ModelState(found, np.empty(0, dtype=np.int64), 1.0, 1.0, 0, errors=errors)
+        return _calm(model, evolve(found, H=H), judge, 0.1)
+
+    assert calm((2.4e-3,) * CALM)
+    assert not calm((0.0,) * (CALM - 1))  # too few points
+    assert not calm((0.0, 0.0, 2.6e-3))
+    assert not calm((1e-9,) * CALM, -found.H)  # a maximum
+    assert not calm((0.0,) * CALM, np.full((1, 2, 2), np.inf))
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_points_beyond_two_radii_are_renewed(check: bool) -> None:
+    free = ModelState(None, np.empty(0, dtype=np.int64), 1.0, 1.0, 0, check=check)
+    beside = evolve(free, columns=np.zeros(1, dtype=np.int64))
+    assert _Turn._far(free) == FAR_SET
+    assert _Turn._far(beside) == (FAR_BESIDE if check else FAR_SET)
 
 
 def test_curved_valleys_are_followed() -> None:
