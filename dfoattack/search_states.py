@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dfoattack._typing import FloatArray, IntArray
+from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.interpolation import Interpolation
 
 FIRST, LARGE, SMALL = 0, 1, 2  # regimes of a CMA run
@@ -246,6 +246,7 @@ class ModelState:
                                     and with it
     phase : int                     of the barrier, for which the columns were chosen
     span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
+    held : bool (n_free,) or None   granular variables that do not move in the set; None: all move
     level : int                     history row of the centre when the resolution fell last
     barren : int                    resolutions in a row at which nothing was gained
     begun : int                     history row at which the subspace was chosen
@@ -270,6 +271,7 @@ class ModelState:
     errors: tuple[float, ...] = ()
     phase: int = 2
     span: FloatArray | None = None
+    held: BoolArray | None = None
     level: int = -1
     barren: int = 0
     begun: int = -1

@@ -154,6 +154,8 @@ class _Polish:
     def iterate(self, state: _State) -> _State | None:
         """The state after one subproblem; None when the polish has nothing more to do."""
         self._buy_violated(state)
+        if np.any(self.rows.silent & (state.point.c > 0.0)):
+            return None
         solution = self._subproblem(state)
         if solution is not None and self._quiet(state, solution):
             leaning = np.flatnonzero((solution.multipliers > 0.0) & self.rows.wanting)

@@ -29,7 +29,7 @@ def restore(local: Local, start: Point) -> Point | None:
     averages = _Averages(start)
     while local.view.affords(1, 1):
         g = local.pull(point)
-        if not np.all(np.isfinite(g)):
+        if not np.all(np.isfinite(g)) or not np.any(g):
             return None
         point = local.visit(point, -rate * averages.towards(g))
         violation = _violation(point)

@@ -53,6 +53,12 @@ class Rows:
         wanted: BoolArray = ~self.exact & (self.zeros < _BLIND)
         return wanted
 
+    @property
+    def silent(self) -> BoolArray:
+        """Rows of which nothing is known but that the gradient is zero."""
+        silent: BoolArray = (self.zeros > 0) & ~np.any(self.J, axis=1)
+        return silent
+
     @np.errstate(over="ignore", invalid="ignore")
     def look(self, step: FloatArray, change: FloatArray) -> None:
         """Use the change (p,) of the constraints over a step (n,) that was tried and not taken."""

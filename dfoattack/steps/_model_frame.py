@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import qr
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
 from dfoattack.interpolation import Interpolation
@@ -12,30 +13,42 @@ __all__ = ["Frame"]
 
 AT_BOUND = 1e-2  # of the scale
 SHORT = 1e-3  # length below which a point says too little about its direction
+ROOM = 0.1  # share of a step inside the bounds below which it says too little
 FLAT = 1e-10  # of the largest singular value: a direction in which the known linear equalities leave no room
 
 
 class Frame:
-    """The n variables that are not categorical, periodic ones as seen from the centre, and what limits them.
+    """The n variables that move, periodic ones as seen from the centre, and what limits them.
+
+    Categorical variables never move, nor do those that are `held`: granular ones whose steps are longer than those looked at.
 
     Attributes
     ----------
     row : int                       history row of the centre
     centre : float64 (n_free,)      the centre as a free point
+    moving : int64 (n,)             which variables move
     x, scale, lower, upper : (n,)   centre, metric, bounds
     A, b, E : (q, n), (q,), (e, n)  known linear inequalities A x <= b and equalities E x = const
     span : float64 (n, k) or None   orthonormal basis, in units of the scale, of the steps that are looked at; None: all
     """
 
-    def __init__(self, setup: Setup, state: SolverState, row: int, span: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        state: SolverState,
+        row: int,
+        span: FloatArray | None = None,
+        held: BoolArray | None = None,
+    ) -> None:
         assert state.mesh is not None
         geometry = setup.geometry
-        self.geometry, self.moving, self.row = geometry, geometry.moving, row
+        at = geometry.moving if held is None else geometry.moving[~held[geometry.moving]]
+        self.geometry, self.moving, self.row = geometry, at, row
         self.centre = state.history.X[row]
         self.lower, self.upper = geometry.around(self.centre)
         self.x, self.scale, self.n = self.centre, state.mesh.scale, setup.n
-        if geometry.has_levels:
-            at = self.moving
+        self.resting = np.setdiff1d(np.arange(setup.n), at)
+        if self.resting.shape[0]:
             self.n, self.x, self.scale = int(at.shape[0]), self.x[at], self.scale[at]
             self.lower, self.upper = self.lower[at], self.upper[at]
         none = np.empty((0, self.n))
@@ -47,8 +60,7 @@ class Frame:
                 setup.polyhedron.b.copy(),
                 setup.polyhedron.E[:, self.moving],
             )
-            held = np.setdiff1d(np.arange(setup.n), self.moving)
-            self.b -= setup.polyhedron.A[:, held] @ self.centre[held]
+            self.b -= setup.polyhedron.A[:, self.resting] @ self.centre[self.resting]
             if self.E.shape[0]:
                 _, sizes, right = np.linalg.svd(self.E * self.scale)
                 rank = int(np.count_nonzero(sizes > FLAT * sizes[0]))
@@ -84,22 +96,22 @@ class Frame:
     def seen(self, X: FloatArray) -> FloatArray:
         """Free points X (..., n_free) in these coordinates."""
         if self.geometry.plain:
-            return X
-        D = self.geometry.displacement(self.centre, X)
-        seen: FloatArray = self.x + (D[..., self.moving] if self.geometry.has_levels else D)
+            return X[..., self.moving] if self.resting.shape[0] else X
+        seen: FloatArray = self.x + self.geometry.displacement(self.centre, X)[..., self.moving]
         return seen
 
     def snapped(self, X: FloatArray) -> FloatArray:
         """Points of these coordinates (j, n) as free points inside the box and on the lattice."""
-        if self.geometry.has_levels:
+        if self.resting.shape[0]:
             full = np.repeat(self.centre[None, :], X.shape[0], axis=0)
             full[:, self.moving] = X
             X = full
         return self.geometry.snapped(X)
 
-    def same_levels(self, X: FloatArray) -> BoolArray | None:
-        """Which free points X (j, n_free) have the categorical part of the centre; None: all."""
-        return self.geometry.same_levels(self.centre, X) if self.geometry.has_levels else None
+    def beside(self, X: FloatArray) -> BoolArray:
+        """Which free points X (j, n_free) differ from the centre in moving variables only, (j,)."""
+        beside: BoolArray = np.all(X[:, self.resting] == self.centre[self.resting], axis=1)
+        return beside
 
     def distances(self, X: FloatArray) -> FloatArray:
         """Distances of free points X (j, n_free) from the centre in units of the scale, (j,)."""
@@ -151,17 +163,27 @@ class Frame:
         return chosen, basis
 
     def missing(self, known: FloatArray, radius: float) -> FloatArray:
-        """Free points (j, n_free) at `radius` along the directions that the orthonormal rows of `known` (., k) leave open."""
+        """Free points (j, n_free) at `radius` along the directions that the orthonormal rows of `known` (., k) leave open.
+
+        Where bounds leave some of these hardly any room, along variables instead, each of which can move one way or the other.
+        """
         left = np.eye(self.k) if not known.shape[0] else np.linalg.svd(known)[2][known.shape[0] :]
         basis, _ = self.basis(radius)
-        D = left @ basis.T
-        above, below = self.upper - self.x, self.lower - self.x
-        for i, d in enumerate(D):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ahead = float(np.min(np.where(d > 0, above / d, np.where(d < 0, below / d, np.inf))))
-                behind = float(np.min(np.where(d < 0, -above / d, np.where(d > 0, -below / d, np.inf))))
-            D[i] = d * min(ahead, 1.0) if ahead >= min(1.0, behind) else -d * min(behind, 1.0)
+        D, room = self._into_the_box(left @ basis.T)
+        if self.span is None and room.min(initial=1.0) < ROOM:
+            rest = np.eye(self.k) - known.T @ known
+            variables = qr(rest, mode="r", pivoting=True)[-1][: left.shape[0]]
+            D, _ = self._into_the_box(basis[np.sort(variables)])
         return self.snapped(self.x + D)
+
+    def _into_the_box(self, D: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Steps D (j, n) turned round where there is more room behind, cut at the bounds, and what is left of each, (j,)."""
+        above, below = self.upper - self.x, self.lower - self.x
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ahead = np.where(D > 0, above / D, np.where(D < 0, below / D, np.inf)).min(axis=1, initial=1.0)
+            behind = np.where(D < 0, -above / D, np.where(D > 0, -below / D, np.inf)).min(axis=1, initial=1.0)
+        share = np.where(ahead >= behind, ahead, -behind)
+        return D * share[:, None], np.abs(share)
 
     def holds(self, x: FloatArray) -> bool:
         """Whether a free point x (n_free,) lies in the affine subspace through the centre."""
@@ -176,9 +198,7 @@ class Frame:
         history = state.history
         distance = self.distances(history.X)
         usable = (history.status == 0) & (np.abs(history.f) <= largest) & (distance <= reach) & (distance > 0.0)
-        same = self.same_levels(history.X)
-        if same is not None:
-            usable &= same
+        usable &= self.beside(history.X)
         rows = np.flatnonzero(usable)
         if self.span is not None:
             rows = rows[[self.holds(history.X[row]) for row in rows]] if rows.size else rows

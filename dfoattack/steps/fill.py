@@ -138,8 +138,7 @@ class _Round:
     def _usable(self) -> IntArray:
         history = self.state.history
         usable = (history.status == 0) & (np.abs(history.f) <= VALUE_MAX)
-        levels = self.frame.same_levels(history.X)
-        rows: IntArray = np.flatnonzero(usable if levels is None else usable & levels)
+        rows: IntArray = np.flatnonzero(usable & self.frame.beside(history.X))
         return rows
 
     def _values(self, rows: IntArray) -> FloatArray:

@@ -38,6 +38,8 @@ VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
+REFUSED = -2.0  # ratio of a step to a point that a constraint without a model says no to: the models have had their say
+LATELY = 256  # points by whose values a constraint that says yes or no is recognised
 ABSORB_MAX = 64  # points of other steps looked at in one call
 FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole space
 SUBSPACE = 20  # dimension of the subspaces beyond that
@@ -45,6 +47,9 @@ LONGEST = 1e3  # radius, in units of the scale
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
 FAR_BESIDE = 10.0  # resolutions, if that is more, after a step beside constraints that disappointed
 CALM = 3  # points in a row that the models must have told well to be believed
+SAME = 1e-3  # of the length of a step: what its end may be from that of another one that led to the same point
+COARSE = 20.0  # resolutions: granular variables with longer steps no longer move,
+HALF = 2.0  # radii: nor do those with longer steps in a set made anew, none of whose points would be a step away
 INDEPENDENT = 0.1  # share of a new point's distance that must be new for it to be among the first ones
 
 
@@ -80,7 +85,7 @@ class ModelSearch(Search):
         least = _least(state, model)
         if model.rested != state.iteration and model.resolution > least:
             return True
-        return model.resolution <= least and _at_other_levels(setup, state, model)
+        return model.resolution <= least and _left(setup, state, model)
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         if not self.ready(setup, state):
@@ -131,12 +136,21 @@ def _centre(setup: Setup, state: SolverState) -> int:
     return barrier.start + int(np.argmin(H))
 
 
-def _at_other_levels(setup: Setup, state: SolverState, model: ModelState) -> bool:
-    """Whether the centre has other levels of categorical variables than the points of the set."""
-    if model.found is None or not setup.geometry.has_levels:
+def _left(setup: Setup, state: SolverState, model: ModelState) -> bool:
+    """Whether the centre has other levels, or other values of variables that are held, than the points of the set."""
+    if model.found is None or not (setup.geometry.has_levels or model.held is not None):
         return False
+    resting = setup.geometry.categorical if model.held is None else setup.geometry.categorical | model.held
     X = state.history.X
-    return not setup.geometry.same_levels(X[_centre(setup, state)], X[model.found.rows[:1]])[0]
+    return not np.array_equal(X[_centre(setup, state), resting], X[model.found.rows[0], resting])
+
+
+def _coarse(setup: Setup, state: SolverState, longest: float) -> BoolArray | None:
+    """Granular variables of a mixed problem with steps longer than that, in units of the scale; None: none."""
+    if state.mesh is None or not setup.geometry.mixed:
+        return None
+    coarse: BoolArray = setup.geometry.granularity > longest * state.mesh.scale
+    return coarse if coarse.any() else None
 
 
 class _Turn:
@@ -146,9 +160,20 @@ class _Turn:
         self.setup, self.state, self.history = setup, state, state.history
         self.row = _centre(setup, state)
         model = state.searches.model
-        self.frame = Frame(setup, state, self.row, None if model is None else model.span)
-        self.k, self.x = self.frame.k, self.frame.x
+        self.frame = (
+            Frame(setup, state, self.row) if model is None else Frame(setup, state, self.row, model.span, model.held)
+        )
         self.columns = state.barrier.columns or Columns.none()
+        self.steplike = _steplike(state, self.columns)
+
+    @property
+    def k(self) -> int:
+        return self.frame.k
+
+    @property
+    def x(self) -> FloatArray:
+        x: FloatArray = self.frame.x
+        return x
 
     # ------------------------------------------------------------------ planning
 
@@ -156,7 +181,7 @@ class _Turn:
         model = self.current()
         for _ in range(LOOPS):
             if model.found is None:
-                model = self._in_subspace(model, rng)
+                model = self._in_subspace(self._with_held(model), rng)
                 model, X = self._design(model)
                 if model.found is None:
                     return X, Plan("design", model)
@@ -168,7 +193,7 @@ class _Turn:
                     self.frame, found, model.plain, s_centre, radius, model.margin, self._equality(model), self._first
                 )
                 length = best.length * model.unit
-                if length >= 0.5 * model.resolution:
+                if length >= 0.5 * model.resolution and not self._again(found, s_centre + best.step, best.length):
                     asked = evolve(model, origin=self.row)
                     return self._point(found, s_centre + best.step), Plan("trust", asked, -1, length, best.judge)
                 model = evolve(model, radius=max(0.1 * model.radius, model.resolution))
@@ -214,13 +239,15 @@ class _Turn:
             return self._fresh(
                 evolve(model, found=None, radius=max(model.radius, 1e-3), resolution=max(model.resolution, 1e-3))
             )
+        if model.found is not None and self.steplike[model.columns].any():
+            model = self._fresh(evolve(model, found=None))
         if model.found is None or (model.seen == self.history.size and self.row in model.found.rows):
             return model
         return self._absorbed(self._with_columns(model))
 
     def _fresh(self, model: ModelState) -> ModelState:
         """Without a set, and with the constraint columns that matter now."""
-        columns = _relevant(self.state, np.flatnonzero(self.history.status == 0))
+        columns = self._relevant(np.flatnonzero(self.history.status == 0))
         nothing = np.zeros(columns.shape[0])
         return evolve(model, columns=columns, margin=nothing, weights=np.empty(0), phase=self.state.barrier.phase)
 
@@ -229,7 +256,7 @@ class _Turn:
         found = model.found
         if found is None or self.columns.tol.shape[0] <= COLUMNS_MAX:
             return model
-        wanted = _relevant(self.state, found.rows)
+        wanted = self._relevant(found.rows)
         if not np.setdiff1d(wanted[: COLUMNS_MAX // 2], model.columns).shape[0]:
             return model
         place = {int(j): i for i, j in enumerate(model.columns)}
@@ -241,12 +268,31 @@ class _Turn:
         )
         return evolve(model, found=fresh)
 
+    def _relevant(self, rows: IntArray) -> IntArray:
+        """Constraint columns worth a model: those closest to being active at any of these history rows, at most COLUMNS_MAX."""
+        columns, p = self.columns, self.columns.tol.shape[0]
+        if not p:
+            return np.empty(0, dtype=np.int64)
+        known = np.flatnonzero(~self.steplike & (columns.extreme if self._first else True))
+        worst = np.max(columns.excess(self.history.C[rows]) / columns.scale, axis=0)
+        # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
+        order: IntArray = known[np.argsort(-worst[known], kind="stable")[:COLUMNS_MAX]]
+        return order
+
     @property
     def _first(self) -> bool:
         return self.state.barrier.phase == 1
 
     def _equality(self, model: ModelState) -> BoolArray:
         return self.columns.equality[model.columns]
+
+    def _with_held(self, model: ModelState) -> ModelState:
+        """The variables to hold in a set made anew."""
+        held = _coarse(self.setup, self.state, min(COARSE * model.resolution, HALF * model.radius))
+        if _alike(held, model.held):
+            return model
+        self.frame = Frame(self.setup, self.state, self.row, None, held)
+        return evolve(model, held=held, span=None)
 
     def _in_subspace(self, model: ModelState, rng: np.random.Generator) -> ModelState:
         """In many variables: a subspace of the last moves and random directions, unless there is one already."""
@@ -263,8 +309,7 @@ class _Turn:
             resolution=0.5 * model.radius,
             started=model.radius,
         )
-        self.frame = Frame(self.setup, self.state, self.row, model.span)
-        self.k = self.frame.k
+        self.frame = Frame(self.setup, self.state, self.row, model.span, model.held)
         return model
 
     def _next_subspace(self, model: ModelState) -> ModelState:
@@ -305,10 +350,24 @@ class _Turn:
             return evolve(self._next_subspace(model), rested=self.state.iteration if self._poll_is_due() else -1)
         resolution = model.resolution * 0.1
         barren = 0 if self._gained(model) else model.barren + 1
-        model = evolve(model, barren=barren, level=self.row)
+        model = evolve(model, barren=barren, level=self.row, found=self._kept(model, resolution))
         rested = self.state.iteration if self._poll_is_due() else -1
         radius = max(0.5 * model.resolution, resolution)
         return evolve(model, resolution=resolution, radius=radius, check=False, rested=rested, errors=())
+
+    def _kept(self, model: ModelState, resolution: float) -> Interpolation | None:
+        """The set, unless variables move in it that are to be held at this resolution."""
+        coarse = _coarse(self.setup, self.state, COARSE * resolution)
+        return model.found if coarse is None or (model.held is not None and not (coarse & ~model.held).any()) else None
+
+    def _again(self, found: Interpolation, s: FloatArray, length: float) -> bool:
+        """Whether a step of this length to s ends where another one has ended lately: what was learnt there is not in the set.
+
+        A point that the set has no use for changes no model, and the next minimiser is the same.
+        """
+        lately = self.history.X[-ABSORB_MAX:]
+        distance = ((found.place(self.frame.seen(lately)) - s) ** 2).sum(axis=1)
+        return bool(distance.min() <= (SAME * length) ** 2)
 
     def _point(self, found: Interpolation, s: FloatArray) -> FloatArray:
         return self.frame.snapped(found.point(s)[None, :])
@@ -352,8 +411,7 @@ class _Turn:
         """The set with history row `row` if that makes it better, or if `force`."""
         found, history = model.found, self.history
         assert found is not None
-        same = self.frame.same_levels(history.X[row : row + 1])
-        if same is not None and not same[0]:
+        if not self.frame.beside(history.X[row : row + 1])[0]:
             return model
         if history.status[row] != 0 or not abs(history.f[row]) <= VALUE_MAX or row in found.rows:
             return model
@@ -386,10 +444,14 @@ class _Turn:
         seen, model = model.seen, evolve(model, seen=self.history.size)
         if moved and model.span is not None:
             return self._next_subspace(model)  # the centre has left it
-        if _at_other_levels(self.setup, self.state, model):
+        if _left(self.setup, self.state, model):
             # Another function of the moving variables: what was learnt about lengths belongs to the old one.
             radius = self._first_radius()
-            return evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0)
+            if model.held is not None and self.state.mesh is not None:
+                # The same variables stay held: which of their steps pay is for the poll to say.
+                steps = self.setup.granularity[model.held] / self.state.mesh.scale[model.held]
+                radius = min(radius, float(steps.min()) / COARSE)
+            return evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0, barren=0)
         if moved:
             distance = np.sqrt(((found.S - found.place(self.x)) ** 2).sum(axis=1)) * model.unit
             jump = float(distance.min())
@@ -488,6 +550,8 @@ class _Turn:
         else:
             model = self._with_error(model, before, row)
         model = evolve(model, radius=radius, ratio=ratio, check=ratio < 0.1, longest=longest)
+        if ratio == REFUSED:
+            model = evolve(model, check=False, barren=BARREN_MAX, level=self.row)
         if plan.judge is not None and not self._first:
             # Weights rise at once and fall slowly, so that the same point stays the centre.
             old = model.weights if model.weights.shape == plan.judge.weights.shape else plan.judge.weights
@@ -509,11 +573,13 @@ class _Turn:
         return evolve(model, errors=(*model.errors, float(weights @ error))[-CALM:])
 
     def _ratio(self, plan: Plan, row: int) -> float:
-        """Quality of the models at a trust-region step; -1 for a failed point."""
+        """Quality of the models at a trust-region step; -1 for a failed point; `REFUSED`."""
         before, judge = plan.state.found, plan.judge
         assert before is not None and judge is not None
         if self.history.status[row] != 0:
             return -1.0
+        if (self.columns.excess(self.history.C[row])[self.steplike] > 0.0).any():
+            return REFUSED
         found = self._values(plan.state, np.array([row]))[0]
         promised = before.values(before.place(self.frame.seen(self.history.X[row]))) + before.offset
         origin = before.values(before.place(self._origin(plan))) + before.offset
@@ -523,16 +589,20 @@ class _Turn:
         return self.frame.seen(self.history.X[plan.state.origin]) if plan.state.origin >= 0 else self.x
 
 
-def _relevant(state: SolverState, rows: IntArray) -> IntArray:
-    """Constraint columns worth a model: those closest to being active at any of these history rows, at most COLUMNS_MAX."""
-    columns = state.barrier.columns
-    if columns is None or not columns.tol.shape[0]:
-        return np.empty(0, dtype=np.int64)
-    known = np.flatnonzero(columns.extreme) if state.barrier.phase == 1 else np.arange(columns.tol.shape[0])
-    worst = np.max(columns.excess(state.history.C[rows]) / columns.scale, axis=0)
-    # In the order of their values, not of their positions: the order in which constraints are stated must not matter.
-    order: IntArray = known[np.argsort(-worst[known], kind="stable")[:COLUMNS_MAX]]
-    return order
+def _alike(a: BoolArray | None, b: BoolArray | None) -> bool:
+    """Whether the same variables are held."""
+    return a is b if a is None or b is None else bool(np.array_equal(a, b))
+
+
+def _steplike(state: SolverState, columns: Columns) -> BoolArray:
+    """Constraint columns that say yes or no: two values, one on each side, at the last points. A quadratic has nothing to tell of them."""
+    C = state.history.C[-LATELY:]
+    p = columns.tol.shape[0]
+    if not p or C.shape[0] < state.history.n + 2:
+        return np.zeros(p, dtype=bool)
+    low, high = C.min(axis=0), C.max(axis=0)  # NaN at failed points: never steplike
+    two: BoolArray = np.all((C == low) | (C == high), axis=0) & (low <= columns.tol) & (high > columns.tol)
+    return two & ~columns.equality
 
 
 def _calm(model: ModelState, found: Interpolation, judge: Judge, resolution: float) -> bool:
