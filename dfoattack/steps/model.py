@@ -26,6 +26,7 @@ from dfoattack.noise import resolution
 from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps._model_frame import Frame
+from dfoattack.steps._model_rules import CALM, alike, calm, coarse, shape, steplike
 from dfoattack.steps._model_step import Judge, geometry_step, trust_region_step
 from dfoattack.steps.base import Outcome, Proposal, Search
 
@@ -36,17 +37,14 @@ COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to
 POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
-ROUND = 4.0  # ratio of curvatures that needs no change of basis
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
 REFUSED = -2.0  # ratio of a step to a point that a constraint without a model says no to: the models have had their say
-LATELY = 256  # points by whose values a constraint that says yes or no is recognised
 ABSORB_MAX = 64  # points of other steps looked at in one call
 FULL_SPACE_MAX = 100  # variables up to which the models are made in the whole space
 SUBSPACE = 20  # dimension of the subspaces beyond that
 LONGEST = 1e3  # radius, in units of the scale
 FAR_SET = 2.0  # radii beyond which a point of the set asks for a better one
 FAR_BESIDE = 10.0  # resolutions, if that is more, after a step beside constraints that disappointed
-CALM = 3  # points in a row that the models must have told well to be believed
 SAME = 1e-3  # of the length of a step: what its end may be from that of another one that led to the same point
 COARSE = 20.0  # resolutions: granular variables with longer steps no longer move,
 HALF = 2.0  # radii: nor do those with longer steps in a set made anew, none of whose points would be a step away
@@ -145,14 +143,6 @@ def _left(setup: Setup, state: SolverState, model: ModelState) -> bool:
     return not np.array_equal(X[_centre(setup, state), resting], X[model.found.rows[0], resting])
 
 
-def _coarse(setup: Setup, state: SolverState, longest: float) -> BoolArray | None:
-    """Granular variables of a mixed problem with steps longer than that, in units of the scale; None: none."""
-    if state.mesh is None or not setup.geometry.mixed:
-        return None
-    coarse: BoolArray = setup.geometry.granularity > longest * state.mesh.scale
-    return coarse if coarse.any() else None
-
-
 class _Turn:
     """One turn of the search: what it can see, and what follows from it."""
 
@@ -164,7 +154,7 @@ class _Turn:
             Frame(setup, state, self.row) if model is None else Frame(setup, state, self.row, model.span, model.held)
         )
         self.columns = state.barrier.columns or Columns.none()
-        self.steplike = _steplike(state, self.columns)
+        self.steplike = steplike(state, self.columns)
 
     @property
     def k(self) -> int:
@@ -187,7 +177,7 @@ class _Turn:
                     return X, Plan("design", model)
             found = model.found
             s_centre = found.place(self.x)
-            radius, calm = self._in_units(model, model.radius), False
+            radius, trusted = self._in_units(model, model.radius), False
             if not model.check:
                 best = trust_region_step(
                     self.frame, found, model.plain, s_centre, radius, model.margin, self._equality(model), self._first
@@ -199,10 +189,10 @@ class _Turn:
                 model = evolve(model, radius=max(0.1 * model.radius, model.resolution))
                 if model.radius <= 1.5 * model.resolution:
                     model = evolve(model, radius=model.resolution)
-                calm = not self._first and _calm(model, found, best.judge, self._in_units(model, model.resolution))
+                trusted = not self._first and calm(model, found, best.judge, self._in_units(model, model.resolution))
             distance = np.sqrt(((found.S - s_centre) ** 2).sum(axis=1)) * model.unit
             t = int(np.argmax(distance))
-            if not calm and distance[t] > self._far(model) and model.span is None:
+            if not trusted and distance[t] > self._far(model) and model.span is None:
                 reach = self._in_units(model, self._reach(model, float(distance[t])))
                 s = geometry_step(self.frame, found, model.plain, t, s_centre, reach)
                 return self._point(found, s), Plan("geometry", evolve(model, check=False), t)
@@ -288,8 +278,8 @@ class _Turn:
 
     def _with_held(self, model: ModelState) -> ModelState:
         """The variables to hold in a set made anew."""
-        held = _coarse(self.setup, self.state, min(COARSE * model.resolution, HALF * model.radius))
-        if _alike(held, model.held):
+        held = coarse(self.setup, self.state, min(COARSE * model.resolution, HALF * model.radius))
+        if alike(held, model.held):
             return model
         self.frame = Frame(self.setup, self.state, self.row, None, held)
         return evolve(model, held=held, span=None)
@@ -357,8 +347,8 @@ class _Turn:
 
     def _kept(self, model: ModelState, resolution: float) -> Interpolation | None:
         """The set, unless variables move in it that are to be held at this resolution."""
-        coarse = _coarse(self.setup, self.state, COARSE * resolution)
-        return model.found if coarse is None or (model.held is not None and not (coarse & ~model.held).any()) else None
+        hold = coarse(self.setup, self.state, COARSE * resolution)
+        return model.found if hold is None or (model.held is not None and not (hold & ~model.held).any()) else None
 
     def _again(self, found: Interpolation, s: FloatArray, length: float) -> bool:
         """Whether a step of this length to s ends where another one has ended lately: what was learnt there is not in the set.
@@ -479,12 +469,12 @@ class _Turn:
         s = found.place(self.x)
         radius = self._in_units(model, model.radius)
         drift = float(np.sqrt(s @ s))
-        shape = self.history.size - model.shaped >= 2 * self.k and found.size > 2 * self.k and self.k > 1
-        if not shape and drift <= DRIFT * radius and 0.02 <= radius <= 50.0:
+        due = self.history.size - model.shaped >= 2 * self.k and found.size > 2 * self.k and self.k > 1
+        if not due and drift <= DRIFT * radius and 0.02 <= radius <= 50.0:
             return model
         stretch, shrink = np.eye(self.k), np.eye(self.k)
-        if shape:
-            stretch, shrink = _shape(found.H[0])
+        if due:
+            stretch, shrink = shape(found.H[0])
             model = evolve(
                 model, shaped=self.history.size, plain=model.plain and bool(np.all(stretch == np.eye(self.k)))
             )
@@ -587,49 +577,3 @@ class _Turn:
 
     def _origin(self, plan: Plan) -> FloatArray:
         return self.frame.seen(self.history.X[plan.state.origin]) if plan.state.origin >= 0 else self.x
-
-
-def _alike(a: BoolArray | None, b: BoolArray | None) -> bool:
-    """Whether the same variables are held."""
-    return a is b if a is None or b is None else bool(np.array_equal(a, b))
-
-
-def _steplike(state: SolverState, columns: Columns) -> BoolArray:
-    """Constraint columns that say yes or no: two values, one on each side, at the last points. A quadratic has nothing to tell of them."""
-    C = state.history.C[-LATELY:]
-    p = columns.tol.shape[0]
-    if not p or C.shape[0] < state.history.n + 2:
-        return np.zeros(p, dtype=bool)
-    low, high = C.min(axis=0), C.max(axis=0)  # NaN at failed points: never steplike
-    two: BoolArray = np.all((C == low) | (C == high), axis=0) & (low <= columns.tol) & (high > columns.tol)
-    return two & ~columns.equality
-
-
-def _calm(model: ModelState, found: Interpolation, judge: Judge, resolution: float) -> bool:
-    """Whether the models told the last points so well that no repair of their set is needed before the resolution falls.
-
-    Their errors are at most an eighth of what the least curvature makes of a step of the resolution's length (in model units), after
-    Powell 2006, Box 14.
-    """
-    H = np.tensordot(judge.weights, found.H, 1)
-    if len(model.errors) < CALM or not np.isfinite(H).all():
-        return False
-    least = float(np.linalg.eigvalsh(H)[0])
-    return max(model.errors) <= 0.125 * least * resolution**2
-
-
-def _shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """A change of basis of determinant one that goes half the way to equal curvatures, and its inverse; the identity if they are."""
-    n = H.shape[0]
-    most = float(np.abs(H).max())
-    if not 0.0 < most < math.inf:
-        return np.eye(n), np.eye(n)
-    # A power of two, so that the basis does not depend on the unit of the objective, not even by round-off.
-    curvature, axes = np.linalg.eigh(np.ldexp(H, -math.frexp(most)[1]))
-    size = np.abs(curvature)
-    size = np.maximum(size, size.max() * 1e-4)
-    if size.max() <= ROUND * size.min() or not size.max() > 0.0:
-        return np.eye(n), np.eye(n)
-    factor = size**-0.25
-    factor /= np.exp(np.mean(np.log(factor)))
-    return (axes * factor) @ axes.T, (axes / factor) @ axes.T

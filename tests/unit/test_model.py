@@ -14,9 +14,10 @@ from dfoattack.schedule import Schedule
 from dfoattack.search_states import ModelState
 from dfoattack.solver import Solver
 from dfoattack.steps._model_frame import Frame
+from dfoattack.steps._model_rules import CALM, calm, shape
 from dfoattack.steps._model_step import Judge
 from dfoattack.steps.base import Outcome
-from dfoattack.steps.model import CALM, FAR_BESIDE, FAR_SET, RESOLUTION_MIN, ModelSearch, _calm, _shape, _Turn
+from dfoattack.steps.model import FAR_BESIDE, FAR_SET, RESOLUTION_MIN, ModelSearch, _Turn
 from dfoattack.steps.poll import Poll, PollCompletion
 from tests.unit.searching import alone, best, check_points, check_replay, ellipsoid, rosenbrock, run, sphere
 
@@ -127,15 +128,15 @@ def test_what_calm_models_are() -> None:
     assert found is not None
     judge = Judge(np.ones(1), np.zeros(1, dtype=bool))
 
-    def calm(errors: tuple[float, ...], H: np.ndarray = found.H) -> bool:
+    def is_calm(errors: tuple[float, ...], H: np.ndarray = found.H) -> bool:
         model = ModelState(found, np.empty(0, dtype=np.int64), 1.0, 1.0, 0, errors=errors)
-        return _calm(model, evolve(found, H=H), judge, 0.1)
+        return calm(model, evolve(found, H=H), judge, 0.1)
 
-    assert calm((2.4e-3,) * CALM)
-    assert not calm((0.0,) * (CALM - 1))  # too few points
-    assert not calm((0.0, 0.0, 2.6e-3))
-    assert not calm((1e-9,) * CALM, -found.H)  # a maximum
-    assert not calm((0.0,) * CALM, np.full((1, 2, 2), np.inf))
+    assert is_calm((2.4e-3,) * CALM)
+    assert not is_calm((0.0,) * (CALM - 1))  # too few points
+    assert not is_calm((0.0, 0.0, 2.6e-3))
+    assert not is_calm((1e-9,) * CALM, -found.H)  # a maximum
+    assert not is_calm((0.0,) * CALM, np.full((1, 2, 2), np.inf))
 
 
 @pytest.mark.parametrize("check", [False, True])
@@ -211,14 +212,14 @@ def test_the_basis_goes_half_the_way_to_equal_curvatures(n: int) -> None:
     axes = np.linalg.qr(rng(n).standard_normal((n, n)))[0]
     curvature = np.logspace(0, 4, n)
     H = (axes * curvature) @ axes.T
-    stretch, shrink = _shape(H)
+    stretch, shrink = shape(H)
     np.testing.assert_allclose(stretch @ shrink, np.eye(n), atol=1e-10)
     assert np.linalg.det(stretch) == pytest.approx(1.0)
     rounder = np.linalg.eigvalsh(stretch.T @ H @ stretch)
     assert rounder.max() / rounder.min() == pytest.approx(1e2, rel=1e-6)
     for round_one in (np.eye(n), np.zeros((n, n)), np.full((n, n), np.nan)):
-        for part in _shape(round_one):
+        for part in shape(round_one):
             assert part.tolist() == np.eye(n).tolist()
     for k in (-301, -1, 1, 3, 250):
-        for part, scaled in zip(_shape(H), _shape(H * 2.0**k), strict=True):
+        for part, scaled in zip(shape(H), shape(H * 2.0**k), strict=True):
             assert part.tobytes() == scaled.tobytes()

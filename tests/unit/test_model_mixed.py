@@ -12,7 +12,8 @@ from dfoattack._values import evolve
 from dfoattack.schedule import Schedule
 from dfoattack.solver import Solver
 from dfoattack.steps._model_frame import Frame
-from dfoattack.steps.model import COARSE, ModelSearch, _coarse, _left, _Turn
+from dfoattack.steps._model_rules import coarse
+from dfoattack.steps.model import COARSE, ModelSearch, _left, _Turn
 from dfoattack.steps.poll import Poll, PollCompletion
 from tests.unit.searching import alone, check_points, check_replay, rosenbrock, run, sphere
 
@@ -36,8 +37,8 @@ def test_granular_variables_with_longer_steps_are_held() -> None:
     setup, state = solver.setup, solver.state
     assert state.mesh is not None
     step = setup.granularity / state.mesh.scale
-    assert _coarse(setup, state, float(step[0])) is None
-    assert np.array_equal(_coarse(setup, state, 0.99 * float(step[0])), [True, True, False, False])
+    assert coarse(setup, state, float(step[0])) is None
+    assert np.array_equal(coarse(setup, state, 0.99 * float(step[0])), [True, True, False, False])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_granular_variables_with_longer_steps_are_held() -> None:
 )
 def test_nothing_is_held_where_all_variables_are_alike(space: Any) -> None:
     solver = run(alone(ModelSearch(), sphere, space, np.full(3, 2.0), budget=30))
-    assert _coarse(solver.setup, solver.state, 1e-6) is None
+    assert coarse(solver.setup, solver.state, 1e-6) is None
 
 
 @pytest.mark.parametrize("period", [False, True])

@@ -77,3 +77,29 @@ def test_a_polish_that_got_lost_comes_back_and_goes_on() -> None:
     target = target_at(view, start[None], -2.0, 2.0)
     found = SQP(iterations=5)(target, np.array([4.0]), view, np.random.default_rng(0))
     assert min(strict(start + d)[0] for d in found.D) <= 0.0
+
+
+def verdict(z: np.ndarray) -> np.ndarray:
+    """Yes where the first variable is at least 1.5: -1/2, else no: 1/2."""
+    return np.array([-0.5 if z[0] >= 1.5 else 0.5])
+
+
+def silence(z: np.ndarray) -> np.ndarray:
+    return np.zeros((1, N))
+
+
+def test_no_gradient_no_way_back() -> None:
+    view = view_of(verdict, silence)
+    local = local_at(view, np.full(N, 1.0))
+    assert restore(local, local.centre) is None
+    assert view.vjps == 1 and len(local.visited) == 0
+
+
+def test_a_polish_ends_at_once_where_no_gradient_tells_the_way_back() -> None:
+    """It costs the gradient of F and the row that turned out to be zero, not hundreds of steps."""
+    view = view_of(verdict, silence)
+    start = np.full(N, 1.0)
+    assert (
+        SQP()(target_at(view, start[None], -2.0, 2.0), np.array([4.0]), view, np.random.default_rng(0)).D.shape[0] == 0
+    )
+    assert view.vjps <= 3 and view.spent <= 10.0

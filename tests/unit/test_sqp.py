@@ -393,3 +393,12 @@ def test_nothing_like_a_parabola_is_taken_for_a_dent(name, monkeypatch):
     monkeypatch.setattr(_polish, "along_axes", lambda *args: looked.append(args))
     polish(*setting(name))
     assert not looked
+
+
+def test_silent_rows_are_those_of_which_only_a_zero_gradient_is_known():
+    rows = Rows(3, 2)
+    assert not rows.silent.any()
+    rows.learn(np.array([0, 1]), np.array([[0.0, 0.0], [1.0, 0.0]]))
+    assert rows.silent.tolist() == [True, False, False]
+    rows.look(np.array([0.5, 0.0]), np.array([1.0, 0.5, 0.0]))  # a wall was met: that tells more than the gradient
+    assert not rows.silent.any()

@@ -1,0 +1,74 @@
+"""Rules of the model search: which variables and constraints its models are made of, when they are believed, in which basis they live."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dfoattack._typing import BoolArray, FloatArray
+from dfoattack.barrier import Columns
+from dfoattack.interpolation import Interpolation
+from dfoattack.search_states import ModelState
+from dfoattack.state import Setup, SolverState
+from dfoattack.steps._model_step import Judge
+
+__all__ = ["CALM", "alike", "calm", "coarse", "shape", "steplike"]
+
+CALM = 3  # points in a row that the models must have told well to be believed
+LATELY = 256  # points by whose values a constraint that says yes or no is recognised
+ROUND = 4.0  # ratio of curvatures that needs no change of basis
+
+
+def coarse(setup: Setup, state: SolverState, longest: float) -> BoolArray | None:
+    """Granular variables of a mixed problem with steps longer than that, in units of the scale; None: none."""
+    if state.mesh is None or not setup.geometry.mixed:
+        return None
+    coarse: BoolArray = setup.geometry.granularity > longest * state.mesh.scale
+    return coarse if coarse.any() else None
+
+
+def alike(a: BoolArray | None, b: BoolArray | None) -> bool:
+    """Whether the same variables are held."""
+    return a is b if a is None or b is None else bool(np.array_equal(a, b))
+
+
+def steplike(state: SolverState, columns: Columns) -> BoolArray:
+    """Constraint columns that say yes or no: two values, one on each side, at the last points. A quadratic has nothing to tell of them."""
+    C = state.history.C[-LATELY:]
+    p = columns.tol.shape[0]
+    if not p or C.shape[0] < state.history.n + 2:
+        return np.zeros(p, dtype=bool)
+    low, high = C.min(axis=0), C.max(axis=0)  # NaN at failed points: never steplike
+    two: BoolArray = np.all((C == low) | (C == high), axis=0) & (low <= columns.tol) & (high > columns.tol)
+    return two & ~columns.equality
+
+
+def calm(model: ModelState, found: Interpolation, judge: Judge, resolution: float) -> bool:
+    """Whether the models told the last points so well that no repair of their set is needed before the resolution falls.
+
+    Their errors are at most an eighth of what the least curvature makes of a step of the resolution's length (in model units), after
+    Powell 2006, Box 14.
+    """
+    H = np.tensordot(judge.weights, found.H, 1)
+    if len(model.errors) < CALM or not np.isfinite(H).all():
+        return False
+    least = float(np.linalg.eigvalsh(H)[0])
+    return max(model.errors) <= 0.125 * least * resolution**2
+
+
+def shape(H: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A change of basis of determinant one that goes half the way to equal curvatures, and its inverse; the identity if they are."""
+    n = H.shape[0]
+    most = float(np.abs(H).max())
+    if not 0.0 < most < math.inf:
+        return np.eye(n), np.eye(n)
+    # A power of two, so that the basis does not depend on the unit of the objective, not even by round-off.
+    curvature, axes = np.linalg.eigh(np.ldexp(H, -math.frexp(most)[1]))
+    size = np.abs(curvature)
+    size = np.maximum(size, size.max() * 1e-4)
+    if size.max() <= ROUND * size.min() or not size.max() > 0.0:
+        return np.eye(n), np.eye(n)
+    factor = size**-0.25
+    factor /= np.exp(np.mean(np.log(factor)))
+    return (axes * factor) @ axes.T, (axes / factor) @ axes.T
