@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from dfoattack._typing import BoolArray, FloatArray, IntArray
-from dfoattack.barrier import poll_centres
+from dfoattack.barrier import PARTIAL, poll_centres
 from dfoattack.state import Pending, Setup, SolverState
 from dfoattack.steps.base import Outcome
 from dfoattack.trials import Counters
@@ -24,14 +24,19 @@ def drop_small(
     H: FloatArray,
     HE: FloatArray,
     on_mesh: BoolArray,
+    smallest: float,
 ) -> bool:
     """Turn off-mesh successes below the sufficient decrease into failures (in place); True if there was one.
 
-    Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink.
+    Such points still become incumbents: move on simple decrease, expand on sufficient decrease, otherwise shrink. On the mesh of the
+    `smallest` frame partial successes are failures too: a violation that falls by as little as such steps can make it fall would keep a run
+    from converging for ever.
     """
     mesh, barrier, buffer = before.mesh, before.barrier, before.history.buffer
-    if mesh is None or on_mesh.all() or not types.any():
+    if mesh is None or not types.any():
         return False
+    if mesh.size <= smallest:
+        types[on_mesh & (types == PARTIAL)] = 0
     share = OFF_MESH_SUFFICIENT * min(1.0, mesh.size or 1.0) ** 2
     small = False
     for i in np.flatnonzero((types > 0) & ~on_mesh):

@@ -248,7 +248,8 @@ def tell(
         after = replicates.judge(before, after, types, pending.trials.on_mesh[run], first)
     if starting:
         return local_runs.start_run(setup, _with_pool(setup, after, told.X))
-    refine = gains.drop_small(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run])
+    smallest = setup.options.frame_size_min
+    refine = gains.drop_small(before, barrier.f_scale, types, F, H, HE, pending.trials.on_mesh[run], smallest)
     step = (*schedule.steps, schedule.fill)[state.stage]
     outcome = gains.outcome(setup, before, after, pending, run, types, first)
     if outcome.improved:

@@ -233,7 +233,8 @@ class _Turn:
             model = self._fresh(evolve(model, found=None))
         if model.found is None or (model.seen == self.history.size and self.row in model.found.rows):
             return model
-        return self._absorbed(self._with_columns(model))
+        model = self._with_columns(model)
+        return model if model.found is None else self._absorbed(model)
 
     def _fresh(self, model: ModelState) -> ModelState:
         """Without a set, and with the constraint columns that matter now."""

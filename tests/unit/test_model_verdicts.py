@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dfoattack as da
+from dfoattack._values import evolve
 from dfoattack.schedule import Schedule
 from dfoattack.solver import Solver
 from dfoattack.steps._model_frame import ROOM, Frame
@@ -115,3 +116,29 @@ def test_design_points_have_room_at_the_bounds() -> None:
     assert np.linalg.matrix_rank(np.vstack([known, D]), tol=0.05) == n
     free = frame.missing(np.empty((0, n)), 1.0)
     assert np.array_equal((free - frame.x) / frame.scale, np.eye(n))
+
+
+def test_models_of_other_columns_that_cannot_be_made_mean_a_new_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With more columns than have models others come into sight; where the set is too flat for them it is made anew."""
+    slopes = np.random.default_rng(0).standard_normal((60, 4))
+    solver = alone(
+        ModelSearch(),
+        lambda X: sphere(X - 1.0),
+        [(-3.0, 3.0)] * 4,
+        np.zeros(4),
+        budget=60,
+        constraints=[lambda X: X @ slopes.T - 1.0],
+    )
+    run(solver)
+    model = solver.state.searches.model
+    assert model is not None and model.found is not None and model.columns.shape[0] == 40
+    monkeypatch.setattr("dfoattack.steps.model.interpolate", lambda *a: None)
+    missing = np.setdiff1d(np.arange(60), model.columns)
+    turn = _Turn(solver.setup, solver.state)
+    monkeypatch.setattr(turn, "_relevant", lambda rows: np.concatenate([missing, model.columns])[:40])
+    assert turn.current().found is not None, "nothing new was seen"
+    assert turn._with_columns(model).found is None
+    seen = evolve(model, seen=model.seen - 1)
+    other = _Turn(solver.setup, evolve(solver.state, searches=evolve(solver.state.searches, model=seen)))
+    monkeypatch.setattr(other, "_relevant", lambda rows: np.concatenate([missing, model.columns])[:40])
+    assert other.current().found is None
