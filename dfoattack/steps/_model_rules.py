@@ -17,6 +17,7 @@ __all__ = ["CALM", "alike", "calm", "coarse", "shape", "steplike"]
 
 CALM = 3  # points in a row that the models must have told well to be believed
 LATELY = 256  # points by whose values a constraint that says yes or no is recognised
+FEW = 4  # points that tell nearly all other columns from them
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
 
 
@@ -35,13 +36,24 @@ def alike(a: BoolArray | None, b: BoolArray | None) -> bool:
 
 def steplike(state: SolverState, columns: Columns) -> BoolArray:
     """Constraint columns that say yes or no: two values, one on each side, at the last points. A quadratic has nothing to tell of them."""
-    C = state.history.C[-LATELY:]
-    p = columns.tol.shape[0]
-    if not p or C.shape[0] < state.history.n + 2:
-        return np.zeros(p, dtype=bool)
-    low, high = C.min(axis=0), C.max(axis=0)  # NaN at failed points: never steplike
-    two: BoolArray = np.all((C == low) | (C == high), axis=0) & (low <= columns.tol) & (high > columns.tol)
-    return two & ~columns.equality
+    C, usable = state.history.C[-LATELY:], state.history.status[-LATELY:] == 0
+    C = C if usable.all() else C[usable]
+    found: BoolArray = np.zeros(columns.tol.shape[0], dtype=bool)
+    if not found.shape[0] or C.shape[0] < state.history.n + 2:
+        return found
+    maybe = np.flatnonzero(
+        _two_valued(C[-FEW:]) & ~columns.equality
+    )  # hardly any: of many columns the others cost nothing
+    if maybe.shape[0]:
+        C, tol = C[:, maybe], columns.tol[maybe]
+        found[maybe] = _two_valued(C) & (C.min(axis=0) <= tol) & (C.max(axis=0) > tol)
+    return found
+
+
+def _two_valued(C: FloatArray) -> BoolArray:
+    """Columns of C (k, p) with at most two different values, (p,)."""
+    two: BoolArray = np.all((C == C.min(axis=0)) | (C == C.max(axis=0)), axis=0)
+    return two
 
 
 def calm(model: ModelState, found: Interpolation, judge: Judge, resolution: float) -> bool:

@@ -46,6 +46,15 @@ def test_two_values_on_two_sides_are_a_verdict() -> None:
     assert steplike(solver.state, solver.state.barrier.columns).tolist() == [True, False, False]
 
 
+def test_failed_points_say_nothing() -> None:
+    def failing(X: np.ndarray) -> np.ndarray:
+        return np.where(X[:, 0] > 1.6, np.nan, verdict(X))
+
+    solver = run(judged(60, constraints=[failing]))
+    assert (solver.state.history.status != 0).any() and solver.state.barrier.columns is not None
+    assert steplike(solver.state, solver.state.barrier.columns).tolist() == [True]
+
+
 def test_equalities_and_few_points_are_none() -> None:
     for solver in (judged(5), judged(60, constraints=[da.Constraint(verdict, equality=True, tol=0.1)])):
         run(solver)
