@@ -247,6 +247,7 @@ class ModelState:
     phase : int                     of the barrier, for which the columns were chosen
     span : float64 (n, k) or None   basis of the subspace in which the models live, in units of the scale; None: the whole space
     held : bool (n_free,) or None   granular variables that do not move in the set; None: all move
+    joined : int                    history row of the centre when all variables last began to move together again
     level : int                     history row of the centre when the resolution fell last
     barren : int                    resolutions in a row at which nothing was gained
     begun : int                     history row at which the subspace was chosen
@@ -272,6 +273,7 @@ class ModelState:
     phase: int = 2
     span: FloatArray | None = None
     held: BoolArray | None = None
+    joined: int = -1
     level: int = -1
     barren: int = 0
     begun: int = -1

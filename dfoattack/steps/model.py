@@ -76,7 +76,7 @@ class ModelSearch(Search):
         if state.mesh is None or state.floored or not setup.geometry.moving.shape[0]:
             return False
         model = state.searches.model
-        if model is None:
+        if model is None or _to_join(setup, state, model):
             return True
         if model.barren >= BARREN_MAX and _centre(setup, state) == model.level:
             return False
@@ -141,6 +141,15 @@ def _left(setup: Setup, state: SolverState, model: ModelState) -> bool:
     resting = setup.geometry.categorical if model.held is None else setup.geometry.categorical | model.held
     X = state.history.X
     return not np.array_equal(X[_centre(setup, state), resting], X[model.found.rows[0], resting])
+
+
+def _to_join(setup: Setup, state: SolverState, model: ModelState) -> bool:
+    """Whether all variables shall move together again: the others are solved beside values that were held, and have not been there before."""
+    if model.held is None or model.phase != state.barrier.phase:
+        return False
+    row = _centre(setup, state)
+    solved = model.resolution <= _least(state, model) or (model.barren >= BARREN_MAX and row == model.level)
+    return solved and row != model.joined
 
 
 class _Turn:
@@ -225,6 +234,10 @@ class _Turn:
         if model is None:
             radius = self._first_radius()
             return self._fresh(ModelState(None, np.empty(0, dtype=np.int64), radius, radius, self.history.size))
+        if _to_join(self.setup, self.state, model):
+            radius = self._first_radius()
+            model = evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0, barren=0)
+            return evolve(model, joined=self.row)
         if model.phase != phase:
             return self._fresh(
                 evolve(model, found=None, radius=max(model.radius, 1e-3), resolution=max(model.resolution, 1e-3))

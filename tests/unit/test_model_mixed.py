@@ -117,3 +117,15 @@ def test_the_continuous_part_is_solved_to_the_end(seed: int) -> None:
         sense="minimize",
     )
     assert da.solve(problem, budget=600, seed=seed).fun < 1e-10
+
+
+def test_solved_beside_held_values_all_variables_move_together_again() -> None:
+    """Once a centre: whether whole numbers and the others can still gain together."""
+    solver, joined = solver_on(valley, budget=500), []
+    while len(solver.ask()):
+        solver.tell(solver.evaluate())
+        model = solver.state.searches.model
+        if model is not None and model.joined >= 0 and (not joined or joined[-1] != model.joined):
+            joined.append(model.joined)
+            assert (model.held is None and model.resolution == model.radius) or model.found is not None
+    assert joined and len(set(joined)) == len(joined)
