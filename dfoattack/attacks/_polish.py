@@ -155,7 +155,7 @@ class _Polish:
         """The state after one subproblem; None when the polish has nothing more to do."""
         self._buy_violated(state)
         if np.any(self.rows.silent & (state.point.c > 0.0)):
-            return None
+            return None  # no gradient tells the way back
         solution = self._subproblem(state)
         if solution is not None and self._quiet(state, solution):
             leaning = np.flatnonzero((solution.multipliers > 0.0) & self.rows.wanting)

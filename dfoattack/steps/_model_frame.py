@@ -26,7 +26,7 @@ class Frame:
     ----------
     row : int                       history row of the centre
     centre : float64 (n_free,)      the centre as a free point
-    moving : int64 (n,)             which variables move
+    moving, resting : int64         which of the n_free variables move, (n,), and which do not
     x, scale, lower, upper : (n,)   centre, metric, bounds
     A, b, E : (q, n), (q,), (e, n)  known linear inequalities A x <= b and equalities E x = const
     span : float64 (n, k) or None   orthonormal basis, in units of the scale, of the steps that are looked at; None: all

@@ -236,8 +236,8 @@ class _Turn:
             return self._fresh(ModelState(None, np.empty(0, dtype=np.int64), radius, radius, self.history.size))
         if _to_join(self.setup, self.state, model):
             radius = self._first_radius()
-            model = evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0, barren=0)
-            return evolve(model, joined=self.row)
+            again = evolve(model, found=None, radius=radius, resolution=radius, check=False, ratio=1.0, barren=0)
+            return evolve(again, joined=self.row)
         if model.phase != phase:
             return self._fresh(
                 evolve(model, found=None, radius=max(model.radius, 1e-3), resolution=max(model.resolution, 1e-3))
