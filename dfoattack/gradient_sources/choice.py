@@ -14,7 +14,10 @@ from dfoattack.problem import Problem
 from dfoattack.source_names import POLL
 
 REUSE_MIN = 20  # granular variables from which on flips along reused gradients are worth their evaluations
-DIFFERENCES_MAX = 50  # variables up to which differences along all of them are worth their passes
+DIFFERENCES_MAX = 50  # variables up to which differences along all of them are worth their passes beside models
+MODELS_MAX = (
+    20  # variables up to which an interpolation set soon determines quadratics: then models need no differences
+)
 
 _PROBING: dict[str, Probing] = {
     source.name: source for source in (Forward(), Central(), SubspaceDifferences(), SPSA(), NES())
@@ -67,14 +70,17 @@ def chosen(options: Options, problem: Problem, may_ask: bool = False) -> str:
 def _unasked(options: Options, problem: Problem, may_ask: bool = False) -> str:
     """The source of a black box whose user has not asked for gradients: what has paid in `benchmarks/results/gradient-sources.md`.
 
-    Poll reuse, which costs nothing, where all variables are granular and many. Differences for polishes where there are constraints, some
-    variables are continuous and all together not too many, points are evaluated one at a time and values are exact: they follow active
-    constraints farther than models do. Without constraints they have brought nothing.
+    Poll reuse, which costs nothing, where all variables are granular and many. Differences for polishes where points are evaluated one at a
+    time, values are exact, and either there are constraints, some variables are continuous and all together not too many: polishes follow
+    active constraints farther than models do; or there are none, but many variables, all of them continuous: there a quasi-Newton method
+    has gone far before a set of points determines a model. In few variables without constraints they have brought nothing.
     """
     n, continuous = problem.space.n_free, int(np.count_nonzero(problem.space.free_granularity == 0.0))
     if options.noise is not None or not options.attacks:
         return "none"
     if continuous == 0:
         return POLL if n >= REUSE_MIN else "none"
-    pays = may_ask and problem.constraints and options.block_size == 1 and continuous >= 2 and n <= DIFFERENCES_MAX
+    if not may_ask or options.block_size > 1:
+        return "none"
+    pays = 2 <= continuous and n <= DIFFERENCES_MAX if problem.constraints else MODELS_MAX < continuous == n
     return Forward.name if pays else "none"

@@ -18,7 +18,7 @@ from dfoattack.source_names import POLL
 from dfoattack.state import Setup, SolverState
 from dfoattack.trials import OK
 
-PATIENCE = 10.0  # times n + 1: evaluations before gradients are paid for that nobody asked for
+PATIENCE = 10.0  # times n + 1: evaluations of the searches before gradients are paid for that come second
 ALLOWANCE = 20.0  # times n + 1: points an attack may then look at
 
 
@@ -27,9 +27,14 @@ def _unasked(setup: Setup) -> bool:
     return setup.options.gradient_source == "auto" and not setup.softened and probing(setup.gradient_source) is not None
 
 
+def _second(setup: Setup, state: SolverState) -> bool:
+    """Whether searches that need no gradients come first: beside constraints, where nobody has asked for any."""
+    return _unasked(setup) and bool(state.history.p)
+
+
 def due(setup: Setup, state: SolverState) -> bool:
-    """Whether gradients may be estimated yet: the searches that need none come first where nobody has asked for any."""
-    return not _unasked(setup) or state.history.size >= PATIENCE * (setup.n + 1)
+    """Whether gradients may be estimated yet."""
+    return not _second(setup, state) or state.history.size >= PATIENCE * (setup.n + 1)
 
 
 def suits(operator: AttackOperator, operators: Sequence[AttackOperator], name: str) -> bool:
@@ -66,7 +71,7 @@ def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.
         sigma / state.barrier.f_scale,
     )
     admits = None if setup.polyhedron is None else setup.polyhedron.inside
-    allowance = ALLOWANCE * (setup.n + 1) if _unasked(setup) else math.inf
+    allowance = ALLOWANCE * (setup.n + 1) if _second(setup, state) else math.inf
     return SourceView(view, known, probing(setup.gradient_source), room, admits, rng, allowance, _recall(setup, state))
 
 

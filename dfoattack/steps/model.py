@@ -34,7 +34,7 @@ BARREN_MAX = 2  # resolutions in a row without a gain after which the models hav
 GAIN_MIN = 1e-15  # of the objective's range
 RESOLUTION_MIN = 1e-9  # in units of the scale: below it the models have nothing left to say
 COLUMNS_MAX = 40  # constraint columns modelled; the most violated or nearest to being active ones
-POINTS_MAX = 240  # of an interpolation set, if 2n + 1 are not more
+POINTS_MAX = 240  # of an interpolation set; where a quadratic needs more it has 2n + 1
 VALUE_MAX = 1e100  # larger values are kept out of the models
 LOOPS = 40  # plans considered in one turn
 DRIFT = 10.0  # radii the centre may be from the base before the set is seen anew
@@ -399,9 +399,13 @@ class _Turn:
                 model = self._with(model, int(rows[i]))
         return model, nothing
 
+    @property
+    def _determined(self) -> bool:
+        """Whether a set can determine quadratics; else their curvature is mostly a guess."""
+        return (self.k + 1) * (self.k + 2) // 2 <= POINTS_MAX
+
     def _most(self) -> int:
-        k = self.k
-        return min((k + 1) * (k + 2) // 2, max(2 * k + 1, POINTS_MAX))
+        return (self.k + 1) * (self.k + 2) // 2 if self._determined else 2 * self.k + 1
 
     def _values(self, model: ModelState, rows: IntArray) -> FloatArray:
         """Objective and modelled constraints (p, m) of history rows; two-sided ones as they are, the others less their tolerance."""
@@ -483,7 +487,12 @@ class _Turn:
         s = found.place(self.x)
         radius = self._in_units(model, model.radius)
         drift = float(np.sqrt(s @ s))
-        due = self.history.size - model.shaped >= 2 * self.k and found.size > 2 * self.k and self.k > 1
+        due = (
+            self._determined
+            and self.history.size - model.shaped >= 2 * self.k
+            and found.size > 2 * self.k
+            and self.k > 1
+        )
         if not due and drift <= DRIFT * radius and 0.02 <= radius <= 50.0:
             return model
         stretch, shrink = np.eye(self.k), np.eye(self.k)

@@ -11,12 +11,13 @@ import dfoattack as da
 from dfoattack.attacks import by_name
 from dfoattack.errors import OptionError
 from dfoattack.gradient_sources.base import Probing, Room
-from dfoattack.gradient_sources.choice import chosen, probing
+from dfoattack.gradient_sources.choice import DIFFERENCES_MAX, MODELS_MAX, chosen, probing
 from dfoattack.gradient_sources.poll_reuse import poll_jacobian
 from dfoattack.gradient_sources.smoothing import CUT, CUT_VARIANCE
 from dfoattack.gradient_sources.view import SourceView
 from dfoattack.solver import Solver
 from dfoattack.source_names import GRADIENT_SOURCES
+from dfoattack.steps._estimates import PATIENCE
 from dfoattack.testing.views import FunctionView, affine_view, quadratic_view, target_at
 from tests.unit.spies import BlindPhi, SpyFunction, SpyPhi, network_problem, plain_problem
 
@@ -384,6 +385,49 @@ def test_exact_gradients_are_used_where_there_are_any() -> None:
         made("exact", black)
     with pytest.raises(OptionError, match=r"gradient_source.*'guess'"):
         da.Options(gradient_source="guess")
+
+
+def black_box(n: int, **more: Any) -> da.Problem:
+    space = more.pop("space", None) or da.Box([-5.0] * n, [5.0] * n)
+    return da.Problem(
+        objective=lambda X: ((X - 1.0) ** 2).sum(axis=1), space=space, sense="minimize", backend="numpy", **more
+    )
+
+
+def test_black_boxes_get_differences_where_models_are_slow() -> None:
+    """Beside constraints, and without them where a set of points is far from determining a quadratic."""
+
+    def made(problem: da.Problem, may_ask: bool = True, **options: Any) -> str:
+        return chosen(da.Options(**options), problem, may_ask)
+
+    row = [da.Constraint(lambda X: X.sum(axis=1) - 1.0)]
+    assert made(black_box(MODELS_MAX)) == "none" and made(black_box(MODELS_MAX + 1)) == "forward"
+    assert made(black_box(300)) == "forward"
+    assert (
+        made(black_box(5, constraints=row)) == "forward"
+        and made(black_box(DIFFERENCES_MAX + 1, constraints=row)) == "none"
+    )
+    mixed = da.Box([-5.0] * 31, [5.0] * 31, granularity=[1.0] + [0.0] * 30)
+    assert made(black_box(31, space=mixed)) == "none"
+    many = black_box(30)
+    assert (
+        made(many, may_ask=False)
+        == made(many, block_size=8)
+        == made(many, noise="auto")
+        == made(many, attacks=())
+        == "none"
+    )
+
+
+@pytest.mark.parametrize("row", [False, True])
+def test_differences_come_first_in_many_variables_and_second_beside_constraints(row: bool) -> None:
+    n = 24
+    more: dict[str, Any] = {"constraints": [da.Constraint(lambda X: X.sum(axis=1) - 20.0)]} if row else {}
+    result = da.solve(black_box(n, x0=np.full((1, n), -2.0), **more), budget=30 * (n + 1))
+    first = list(result.records.step).index("attack")
+    assert first >= PATIENCE * (n + 1) if row else first == 1
+    if not row:  # a gradient and a step that overshoots, another gradient and the minimum
+        assert result.records.best_so_far("minimize")[4 * (n + 1)] <= 1e-6
 
 
 def test_a_forced_source_leaves_the_networks_own_gradients_alone() -> None:

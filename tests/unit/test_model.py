@@ -17,7 +17,7 @@ from dfoattack.steps._model_frame import Frame
 from dfoattack.steps._model_rules import CALM, calm, shape
 from dfoattack.steps._model_step import Judge
 from dfoattack.steps.base import Outcome
-from dfoattack.steps.model import FAR_BESIDE, FAR_SET, RESOLUTION_MIN, ModelSearch, _Turn
+from dfoattack.steps.model import FAR_BESIDE, FAR_SET, POINTS_MAX, RESOLUTION_MIN, ModelSearch, _Turn
 from dfoattack.steps.poll import Poll, PollCompletion
 from tests.unit.searching import alone, best, check_points, check_replay, ellipsoid, rosenbrock, run, sphere
 
@@ -223,3 +223,16 @@ def test_the_basis_goes_half_the_way_to_equal_curvatures(n: int) -> None:
     for k in (-301, -1, 1, 3, 250):
         for part, scaled in zip(shape(H), shape(H * 2.0**k), strict=True):
             assert part.tobytes() == scaled.tobytes()
+
+
+@pytest.mark.parametrize("n", [4, 24])
+def test_curvature_is_believed_only_where_points_can_determine_it(n: int) -> None:
+    """A full set has the basis of its curvature; of too many variables a set has 2n + 1 points and keeps its basis."""
+    solver = polled(ellipsoid, [(-5.0, 5.0)] * n, np.full(n, 2.0), budget=14 * (n + 1))
+    run(solver)
+    model = solver.state.searches.model
+    assert model is not None and model.found is not None
+    few, full = 2 * n + 1, (n + 1) * (n + 2) // 2
+    assert (full <= POINTS_MAX) == (n == 4)
+    assert model.found.size == (full if n == 4 else few)
+    assert model.plain == (n == 24)
