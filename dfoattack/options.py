@@ -74,7 +74,8 @@ class Options:
     gradient_source: str = _option(
         "auto",
         "where attacks get gradients: 'exact', 'poll' (points evaluated anyway), 'forward', 'central', 'subspace' (differences), "
-        "'spsa', 'nes' (random, antithetic), 'none'; 'auto': exact ones where there are any, else what has paid: differences for black boxes with constraints, or with many variables",
+        "'spsa', 'nes' (random, antithetic), 'none'; 'auto': exact ones where there are any, else what has paid: differences for "
+        "black boxes with constraints, or with many variables",
     )
     attack_radius_init: float = _option(1.0, "first attack radius, in units of the first frame size, > 0")
     attack_radius_min: float = _option(1e-6, "smallest attack radius, same units, in (0, attack_radius_init]")

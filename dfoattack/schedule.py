@@ -20,6 +20,7 @@ from dfoattack.steps.model import ModelSearch
 from dfoattack.steps.multistart import Multistart
 from dfoattack.steps.neighbours import neighbour_steps
 from dfoattack.steps.nelder_mead import NelderMead
+from dfoattack.steps.noise_probe import NoiseProbe
 from dfoattack.steps.poll import Poll, PollCompletion
 from dfoattack.steps.portfolio import Portfolio
 from dfoattack.steps.regression import Regression
@@ -45,7 +46,7 @@ class Schedule:
         operators = [a if isinstance(a, AttackOperator) else by_name(a) for a in options.attacks]
         discrete = neighbour_steps(geometry)
         searches = Portfolio(searches_of(options, operators))
-        head: tuple[Step, ...] = (Attack(operators), Speculative())
+        head: tuple[Step, ...] = (NoiseProbe(), Attack(operators), Speculative())
         if options.starts is not None and operators:
             head = (Lockstep(), *head)
         tail: tuple[Step, ...] = (searches, Poll(), PollCompletion(), *discrete, Covering())

@@ -19,6 +19,7 @@ from dfoattack.state import Setup, SolverState
 from dfoattack.trials import OK
 
 PATIENCE = 10.0  # times n + 1: evaluations of the searches before gradients are paid for that come second
+NOISY = 1e-3  # noise, in units of `AttackState.noise`, beyond which models are left alone
 ALLOWANCE = 20.0  # times n + 1: points an attack may then look at
 
 
@@ -27,13 +28,20 @@ def _unasked(setup: Setup) -> bool:
     return setup.options.gradient_source == "auto" and not setup.softened and probing(setup.gradient_source) is not None
 
 
+def wants_noise(setup: Setup, state: SolverState) -> bool:
+    """Whether differences would come first if the noise were known, which it is not."""
+    return state.attack.noise < 0.0 and _unasked(setup) and not state.history.p
+
+
 def _second(setup: Setup, state: SolverState) -> bool:
     """Whether searches that need no gradients come first: beside constraints, where nobody has asked for any."""
     return _unasked(setup) and bool(state.history.p)
 
 
 def due(setup: Setup, state: SolverState) -> bool:
-    """Whether gradients may be estimated yet."""
+    """Whether gradients may be estimated yet; never of noise, where nobody has asked for any."""
+    if _unasked(setup) and state.attack.noise > NOISY:
+        return False
     return not _second(setup, state) or state.history.size >= PATIENCE * (setup.n + 1)
 
 
@@ -61,14 +69,16 @@ def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.
         moving = ~geometry.categorical & (setup.upper > setup.lower)
         J = poll_jacobian(history.X, T, history.status == OK, row, mesh.frame_size, moving)
         known = {} if J is None else {point_key(history.X[row]): J}
-    sigma = 0.0 if state.noise is None else float(state.noise.sigma(history.f[row : row + 1])[0])
+    noise = max(state.attack.noise, 0.0)
+    if state.noise is not None:
+        noise = float(state.noise.sigma(history.f[row : row + 1])[0]) / state.barrier.f_scale
     room = Room(
         setup.lower,
         setup.upper,
         mesh.scale,
         mesh.size,
         (setup.granularity > 0.0) | geometry.categorical,
-        sigma / state.barrier.f_scale,
+        noise,
     )
     admits = None if setup.polyhedron is None else setup.polyhedron.inside
     allowance = ALLOWANCE * (setup.n + 1) if _second(setup, state) else math.inf

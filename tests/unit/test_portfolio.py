@@ -109,8 +109,7 @@ def test_once_the_frame_has_converged_only_covering_is_left() -> None:
 
 def test_exploration_belongs_to_the_population_search() -> None:
     solver = begun()
-    stage = solver.schedule.steps[2]
-    assert isinstance(stage, Portfolio)
+    (stage,) = (step for step in solver.schedule.steps if isinstance(step, Portfolio))
     state = evolve(solver.state, explore=True)
     for _ in range(5):
         name, state = turn(stage, solver, state, gain=0.0, cost=6.0)
@@ -134,7 +133,7 @@ def test_poll_and_covering_have_their_share(n: int, searches: tuple[str, ...]) -
 
 def test_no_search_is_the_poll_alone() -> None:
     solver = begun(searches=())
-    stage = solver.schedule.steps[2]
+    (stage,) = (step for step in solver.schedule.steps if isinstance(step, Portfolio))
     assert isinstance(stage, Portfolio) and not stage.searches
     assert len(stage.propose(solver.setup, solver.state, rng(), None).X) == 0
     run(solver)
