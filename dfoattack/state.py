@@ -146,7 +146,7 @@ class AttackState:
     others : OperatorCredit         what the steps that look for descent without gradients have earned
     row, gradient :                 the gradient of F at history row `row`, if an operator has left one
     multipliers : float64 (p',)     Lagrange multipliers that an operator has left, of the columns that operators see
-    noise : float                   of values, in units of the objective's change over one unit of the scale; < 0: not known
+    noise, probes : float, int      of values, in units of the objective's change over one unit of the scale, and how often it was looked for
     """
 
     radius: float
@@ -157,7 +157,8 @@ class AttackState:
     row: int = -1
     gradient: FloatArray | None = None
     multipliers: FloatArray | None = None
-    noise: float = -1.0
+    noise: float = 0.0
+    probes: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from dfoattack._typing import FloatArray
 from dfoattack.attacks.base import AttackOperator, View
 from dfoattack.cache import point_key
-from dfoattack.gradient_sources.base import Room
+from dfoattack.gradient_sources.base import PRECISION, Room
 from dfoattack.gradient_sources.choice import probing
 from dfoattack.gradient_sources.poll_reuse import poll_jacobian
 from dfoattack.gradient_sources.view import SourceView
@@ -19,7 +19,8 @@ from dfoattack.state import Setup, SolverState
 from dfoattack.trials import OK
 
 PATIENCE = 10.0  # times n + 1: evaluations of the searches before gradients are paid for that come second
-NOISY = 1e-3  # noise, in units of `AttackState.noise`, beyond which models are left alone
+PROBES = 3  # lines at most
+NOISY = 3e-4  # noise, in units of `AttackState.noise`, beyond which models are left alone
 ALLOWANCE = 20.0  # times n + 1: points an attack may then look at
 
 
@@ -29,8 +30,10 @@ def _unasked(setup: Setup) -> bool:
 
 
 def wants_noise(setup: Setup, state: SolverState) -> bool:
-    """Whether differences would come first if the noise were known, which it is not."""
-    return state.attack.noise < 0.0 and _unasked(setup) and not state.history.p
+    """Whether differences would come first if the noise were known, which it is not: what one line takes for noise may be a kink or a jump."""
+    attack = state.attack
+    unknown = attack.probes == 0 or (attack.probes < PROBES and attack.noise > PRECISION)
+    return unknown and _unasked(setup) and not state.history.p
 
 
 def _second(setup: Setup, state: SolverState) -> bool:
@@ -69,7 +72,7 @@ def source_view(setup: Setup, state: SolverState, view: View, row: int, rng: np.
         moving = ~geometry.categorical & (setup.upper > setup.lower)
         J = poll_jacobian(history.X, T, history.status == OK, row, mesh.frame_size, moving)
         known = {} if J is None else {point_key(history.X[row]): J}
-    noise = max(state.attack.noise, 0.0)
+    noise = state.attack.noise
     if state.noise is not None:
         noise = float(state.noise.sigma(history.f[row : row + 1])[0]) / state.barrier.f_scale
     room = Room(

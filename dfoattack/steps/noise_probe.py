@@ -19,10 +19,11 @@ SPACING = 1e-2  # of the scale, between two points of the line
 
 
 class NoiseProbe(Step):
-    """Evaluate a few points on a short line through the incumbent, once a run, where differences are to come first.
+    """Evaluate a few points on a short line through the incumbent where differences are to come first.
 
-    What their values say of the noise sets the step of the differences, or puts these off until the searches have had their turn. Draws n
-    normals. The points are recorded as those of the attack step, whose concern they are.
+    What their values say of the noise sets the step of the differences, or rules these out. Where noise is seen other lines are looked at,
+    and the least of it counts: kinks and jumps do not lie everywhere. Draws n normals a line. The points are recorded as those of the attack
+    step, whose concern they are.
     """
 
     name = "attack"
@@ -50,7 +51,11 @@ class NoiseProbe(Step):
             change = math.sqrt(setup.n) * abs(float(f[-1] - f[0])) / (SPACING * (VALUES - 1))
             level = noise_level(f)
             noise = level / change if change > 0.0 else math.inf if level > 0.0 else 0.0
-        return evolve(state, attack=evolve(state.attack, noise=noise))
+        least = min(noise, state.attack.noise) if state.attack.probes else noise
+        return evolve(state, attack=evolve(state.attack, noise=least, probes=state.attack.probes + 1))
 
     def ends_iteration(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
         return False
+
+    def repeats(self, setup: Setup, state: SolverState, outcome: Outcome) -> bool:
+        return _estimates.wants_noise(setup, state)
