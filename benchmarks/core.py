@@ -55,7 +55,7 @@ QUICK = (
     Line("more-wild-noisy", "", "50(n+1)", "cma-es,cobyqa,pybobyqa", seeds=1),
     Line("more-wild-nonsmooth", "", "50(n+1)", "cma-es,cobyqa,pybobyqa", seeds=1),
     Line("bbob-constrained", "5", "200n", "nomad,cma-es,cobyqa,cobyla", seeds=1, only="*-i1"),
-    Line("scalable", "50,100,200,500", "50(n+1)", "cma-es,subspace", seeds=1, only="*-i1"),
+    Line("scalable", "50,100,200,500", "50(n+1)", "cma-es,subspace,lbfgsb-fd", seeds=1, only="*-i1"),
     Line("textbook", "", "100(n+1)", "cma-es,cobyqa,cobyla", seeds=1),
     Line("mixed-integer", "", "200n", "nomad,cma-es", seeds=1),
 )
@@ -66,7 +66,7 @@ FULL = (
     Line("more-wild-nonsmooth", "", "50(n+1)", PEERS),
     Line("bbob-constrained", "5,10", "100n", "nomad,cma-es,cobyqa,cobyla"),
     Line("bbob-constrained", "5,10", "200n", "nomad,cma-es,cobyqa,cobyla"),
-    Line("scalable", "50,100,200,500", "50(n+1)", "nomad,cma-es,subspace"),
+    Line("scalable", "50,100,200,500", "50(n+1)", "nomad,cma-es,subspace,lbfgsb-fd"),
     Line("textbook", "", "200(n+1)", "nomad,cma-es,cobyqa,cobyla"),
     Line("mixed-integer", "", "200n", "nomad,cma-es"),
     Line("discontinuous", "", "200n", "nomad,cma-es"),
