@@ -147,6 +147,7 @@ class AttackState:
     row, gradient :                 the gradient of F at history row `row`, if an operator has left one
     multipliers : float64 (p',)     Lagrange multipliers that an operator has left, of the columns that operators see
     noise, probes : float, int      of values, in units of the objective's change over one unit of the scale, and how often it was looked for
+    spent : float                   what all attacks of the run have cost
     """
 
     radius: float
@@ -159,6 +160,7 @@ class AttackState:
     multipliers: FloatArray | None = None
     noise: float = 0.0
     probes: int = 0
+    spent: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ PATIENCE = 10.0  # times n + 1: evaluations of the searches before gradients are
 PROBES = 3  # lines at most
 NOISY = 3e-4  # noise, in units of `AttackState.noise`, beyond which models are left alone
 ALLOWANCE = 20.0  # times n + 1: points an attack may then look at
+SHARE = 0.5  # of the evaluations that differences may take, after so many, where they come first
 
 
 def _unasked(setup: Setup) -> bool:
@@ -42,10 +43,19 @@ def _second(setup: Setup, state: SolverState) -> bool:
 
 
 def due(setup: Setup, state: SolverState) -> bool:
-    """Whether gradients may be estimated yet; never of noise, where nobody has asked for any."""
-    if _unasked(setup) and state.attack.noise > NOISY:
+    """Whether gradients may be estimated yet, or again.
+
+    Where nobody has asked for any: never of noise; second beside constraints; else at most `SHARE` of the evaluations, once a first descent
+    is paid for, so that many basins do not cost a polish each.
+    """
+    if not _unasked(setup):
+        return True
+    if state.attack.noise > NOISY:
         return False
-    return not _second(setup, state) or state.history.size >= PATIENCE * (setup.n + 1)
+    size, n = state.history.size, setup.n
+    if _second(setup, state):
+        return size >= PATIENCE * (n + 1)
+    return state.attack.spent <= max(ALLOWANCE * (n + 1), SHARE * size)
 
 
 def suits(operator: AttackOperator, operators: Sequence[AttackOperator], name: str) -> bool:

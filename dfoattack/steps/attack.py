@@ -132,7 +132,10 @@ class Attack(Step):
         ends = self.ends_iteration(setup, state, outcome)
         skips = attack.skips + 1 if ends else 0
         skipped_cost = attack.skipped_cost + outcome.cost if ends else 0.0
-        fresh = evolve(attack, radius=radius, skips=skips, skipped_cost=skipped_cost, credits=tuple(credits))
+        spent = attack.spent + outcome.cost
+        fresh = evolve(
+            attack, radius=radius, skips=skips, skipped_cost=skipped_cost, credits=tuple(credits), spent=spent
+        )
         if memo.gradient is not None:
             fresh = evolve(fresh, row=memo.row, gradient=memo.gradient)
         if memo.multipliers is not None:

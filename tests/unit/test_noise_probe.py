@@ -11,7 +11,7 @@ import dfoattack as da
 from dfoattack.gradient_sources.noise_level import VALUES, noise_level
 from dfoattack.schedule import Schedule
 from dfoattack.solver import Solver
-from dfoattack.steps._estimates import NOISY, PROBES
+from dfoattack.steps._estimates import NOISY, PROBES, SHARE
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.noise_probe import SPACING, NoiseProbe
 from tests.unit.searching import run
@@ -126,3 +126,25 @@ def test_a_kink_on_the_line_is_no_noise() -> None:
     found = [noise_at(np.random.default_rng(seed).uniform(-5, 5, n), seed) for seed in range(40)]
     assert max(probes for _, probes in found) >= 2  # some have met one
     assert sum(noise <= 1e-12 for noise, _ in found) >= 38
+
+
+def test_differences_do_not_pay_for_every_basin() -> None:
+    """Ackley's function, whose ripples end every polish: half of the evaluations are left to others."""
+    n = 24
+    optimum = np.linspace(-2.0, 2.0, n)
+
+    def ackley(X: np.ndarray) -> np.ndarray:
+        Z = X - optimum
+        return (
+            20.0
+            + np.e
+            - 20.0 * np.exp(-0.2 * np.sqrt((Z**2).mean(axis=1)))
+            - np.exp(np.cos(2 * np.pi * Z).mean(axis=1))
+        )
+
+    x0 = np.random.default_rng(0).uniform(-5, 5, (1, n))
+    problem = da.Problem(objective=ackley, space=da.Box([-5] * n, [5] * n), sense="minimize", backend="numpy", x0=x0)
+    result = da.solve(problem, budget=120 * n, seed=0)
+    asked = da.solve(problem, budget=120 * n, seed=0, options={"gradient_source": "forward"})
+    shares = [run.records.step.count("attack") / len(run.records.step) for run in (result, asked)]
+    assert shares[0] <= SHARE + 0.05 < shares[1]
