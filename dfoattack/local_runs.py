@@ -164,12 +164,8 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
 def _rested(setup: Setup, attack: AttackState) -> AttackState:
     """The attack state of the next local run: operators are awake again, but those that keep failing will sleep at once for as long as before."""
     credits = tuple(OperatorCredit(fails=credit.fails) for credit in attack.credits)
-    return evolve(
-        AttackState(setup.options.attack_radius_init, credits=credits),
-        noise=attack.noise,
-        probes=attack.probes,
-        spent=attack.spent,
-    )
+    radius = setup.options.attack_radius_init
+    return AttackState(radius, credits=credits, noise=attack.noise, probes=attack.probes, spent=attack.spent)
 
 
 def lattice_or_frame(setup: Setup, state: SolverState) -> StopReason:

@@ -257,7 +257,7 @@ def build_result(
         fun_infeasible=_value(problem, state, state.best_inf),
         maxcv_infeasible=_violation(state, state.best_inf, math.nan),
         certificate=certify(setup, state, seed, step_names.index("covering")),
-        gradient_source=setup.gradient_source,
+        gradient_source="none" if state.attack.noisy else setup.gradient_source,
         softened=setup.softened,
         records=records,
         best_index=best,

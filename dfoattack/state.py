@@ -133,6 +133,9 @@ NO_CREDIT = OperatorCredit()
 NO_COST = Counters()
 
 
+NOISY = 3e-4  # noise, in units of `AttackState.noise`, beyond which models are left alone
+
+
 @dataclass(frozen=True)
 class AttackState:
     """State of the attack step.
@@ -161,6 +164,11 @@ class AttackState:
     noise: float = 0.0
     probes: int = 0
     spent: float = 0.0
+
+    @property
+    def noisy(self) -> bool:
+        """Whether values are too noisy for differences that nobody has asked for."""
+        return self.noise > NOISY
 
 
 @dataclass(frozen=True)

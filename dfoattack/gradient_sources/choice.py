@@ -15,9 +15,7 @@ from dfoattack.source_names import POLL
 
 REUSE_MIN = 20  # granular variables from which on flips along reused gradients are worth their evaluations
 DIFFERENCES_MAX = 50  # variables up to which differences along all of them are worth their passes beside models
-MODELS_MAX = (
-    20  # variables up to which an interpolation set soon determines quadratics: then models need no differences
-)
+MODELS_MAX = 20  # variables up to which a set of points soon determines a quadratic: models need no differences
 
 _PROBING: dict[str, Probing] = {
     source.name: source for source in (Forward(), Central(), SubspaceDifferences(), SPSA(), NES())

@@ -20,7 +20,6 @@ from dfoattack.trials import OK
 
 PATIENCE = 10.0  # times n + 1: evaluations of the searches before gradients are paid for that come second
 PROBES = 3  # lines at most
-NOISY = 3e-4  # noise, in units of `AttackState.noise`, beyond which models are left alone
 ALLOWANCE = 20.0  # times n + 1: points an attack may then look at
 SHARE = 0.5  # of the evaluations that differences may take, after so many, where they come first
 
@@ -50,7 +49,7 @@ def due(setup: Setup, state: SolverState) -> bool:
     """
     if not _unasked(setup):
         return True
-    if state.attack.noise > NOISY:
+    if state.attack.noisy:
         return False
     size, n = state.history.size, setup.n
     if _second(setup, state):

@@ -18,6 +18,7 @@ from dfoattack.gradient_sources.view import SourceView
 from dfoattack.solver import Solver
 from dfoattack.source_names import GRADIENT_SOURCES
 from dfoattack.steps._estimates import PATIENCE
+from dfoattack.steps.model import POINTS_MAX
 from dfoattack.testing.views import FunctionView, affine_view, quadratic_view, target_at
 from tests.unit.spies import BlindPhi, SpyFunction, SpyPhi, network_problem, plain_problem
 
@@ -401,6 +402,8 @@ def test_black_boxes_get_differences_where_models_are_slow() -> None:
         return chosen(da.Options(**options), problem, may_ask)
 
     row = [da.Constraint(lambda X: X.sum(axis=1) - 1.0)]
+    full = [(n + 1) * (n + 2) // 2 for n in (MODELS_MAX, MODELS_MAX + 1)]
+    assert full[0] <= POINTS_MAX < full[1]
     assert made(black_box(MODELS_MAX)) == "none" and made(black_box(MODELS_MAX + 1)) == "forward"
     assert made(black_box(300)) == "forward"
     assert (
