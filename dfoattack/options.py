@@ -15,7 +15,7 @@ from dfoattack.errors import OptionError
 from dfoattack.source_names import GRADIENT_SOURCES
 
 _HELP = "help"
-SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns", "multistart")
+SEARCHES = ("model", "cma", "nelder-mead", "subspace", "vns", "boundary", "multistart")
 
 
 def _option(default: Any, text: str) -> Any:
@@ -56,8 +56,8 @@ class Options:
     frame_size_min: float = _option(1e-9, "convergence: largest frame size / first frame size, in (0, 1)")
     speculative: bool = _option(True, "try further along a successful step")
     searches: tuple[str, ...] = _option(
-        ("model", "cma", "subspace", "multistart"),
-        "searches among which the credit chooses: 'model', 'cma', 'nelder-mead', 'subspace', 'vns', 'multistart'; (): poll and covering alone",
+        ("model", "cma", "subspace", "boundary", "multistart"),
+        "searches among which the credit chooses: 'model', 'cma', 'nelder-mead', 'subspace', 'vns', 'boundary', 'multistart'; (): poll and covering alone",
     )
     covering: bool = _option(True, "covering trials after failed polls, and the quota before a run may converge")
     covering_radius: float = _option(1.0, "radius of the covered ball, in units of the first frame size, > 0")

@@ -12,6 +12,7 @@ from dfoattack.geometry import Geometry
 from dfoattack.options import Options
 from dfoattack.steps.attack import Attack
 from dfoattack.steps.base import Search, Step
+from dfoattack.steps.boundary import Boundary
 from dfoattack.steps.cma import CMA
 from dfoattack.steps.covering import Covering
 from dfoattack.steps.fill import Fill
@@ -75,6 +76,7 @@ def searches_of(options: Options, operators: Sequence[AttackOperator] = ()) -> t
         "cma": CMA(restarts=options.noise is None),  # what noise has ended, noise would end again
         "nelder-mead": NelderMead(),
         "subspace": Subspace(),
+        "boundary": Boundary(),
         "vns": VNS(),
         "multistart": Multistart(operators),
     }

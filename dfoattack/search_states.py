@@ -223,6 +223,24 @@ class SubspaceState:
 
 
 @dataclass(frozen=True)
+class BoundaryState:
+    """Descent along the border of a constraint that says yes or no.
+
+    Attributes
+    ----------
+    radius : float      of the trust region, in units of the scale
+    row : int           history row of the incumbent it belongs to
+    misses : int        points in a row without a gain
+    made : int          history row of the last incumbent that it has made, -1 before the first
+    """
+
+    radius: float
+    row: int
+    misses: int = 0
+    made: int = -1
+
+
+@dataclass(frozen=True)
 class ModelState:
     """State of the model search; lengths in units of the scale.
 

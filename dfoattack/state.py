@@ -21,7 +21,15 @@ from dfoattack.noise import NoiseState
 from dfoattack.options import Options
 from dfoattack.polyhedron import Polyhedron
 from dfoattack.reasons import StopReason
-from dfoattack.search_states import CmaState, FillState, ModelState, NelderMeadState, SubspaceState, VnsState
+from dfoattack.search_states import (
+    BoundaryState,
+    CmaState,
+    FillState,
+    ModelState,
+    NelderMeadState,
+    SubspaceState,
+    VnsState,
+)
 from dfoattack.trials import Counters, Trials
 
 DISCOUNT = 0.7  # of earlier gains and costs in a credit
@@ -256,6 +264,7 @@ class SearchStates:
     nelder_mead: NelderMeadState | None = None
     vns: VnsState | None = None
     subspace: SubspaceState | None = None
+    boundary: BoundaryState | None = None
     fill: FillState | None = None
 
 

@@ -39,6 +39,7 @@ _KEPT, _KEPT_CUT = 0.02, 0.1  # shares of the promise of gradients below which a
 _LONG = 0.03  # if it was so long in units of the scaling
 _FARTHER = 2.0  # times its gain that a new beginning must have
 _SMALLEST = 1e-12  # scaled step that counts as none
+_JUMP_CUT, _JUMP = 0.2, 0.7  # a constraint jumps when a step cut to that share still leads to so much of its violation
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +114,7 @@ class _Polish:
         self.rows = Rows(local.centre.c.size, local.scale.size)
         self.unit = unit  # scaled F = unit * F
         self.accuracy = accuracy
+        self.jumped: Point | None = None  # the nearest point behind a jump of a constraint
 
     def descend(self, state: _State, iterations: int) -> _State:
         """Where so many subproblems lead."""
@@ -121,7 +123,7 @@ class _Polish:
             if following is None:
                 break
             before, state = state, following
-            if self.settled(state) or _crawls(state) or not self.local.view.affords(1, 1):
+            if self.settled(state) or _crawls(state) or self.jumped is not None or not self.local.view.affords(1, 1):
                 break
             if len(state.gains) == 1 and not before.gains:
                 state = self._look_around(before, state)
@@ -204,7 +206,7 @@ class _Polish:
         cut = length < 0.5 * float(np.max(np.abs(solution.d)))
         reach = _SHRINK * length if cut else max(state.reach, _GROW * length)
         state = replace(state, point=reached, gains=gains, cuts=(*state.cuts, cut), reach=reach, again=0)
-        if self.settled(state) or not self.local.view.affords(1, 1):
+        if self.settled(state) or self.jumped is not None or not self.local.view.affords(1, 1):
             return state
         g = self.local.gradient(reached) * self.local.scale * self.unit
         sliding = self.rows.sliding(reached.c, float(np.linalg.norm(step)))
@@ -291,6 +293,7 @@ class _Polish:
         slope = min(float(state.g @ d) - (1.0 - solution.relaxed) * violation, 0.0)
         noise = 1e-14 * abs(start)
         alpha, corrected = 1.0, False
+        over: tuple[float, FloatArray] | None = None
         for _ in range(_CUTS):
             if not self.local.view.affords(0, 1):
                 return None, False
@@ -307,6 +310,9 @@ class _Polish:
                     fixed = self._correct(state, trial)
                     if fixed is not None and self._merit(state, fixed) <= limit and self._tame(cur, trial, fixed):
                         return fixed, False
+                over = (alpha, trial.c) if over is None else over
+                if alpha <= _JUMP_CUT * over[0] and self._jumps(hit, over[1], trial.c):
+                    self.jumped = trial
                 rows.look(alpha * d, trial.c - cur.c)
                 if share < _HEAD_ON and not np.all(rows.exact[hit]) and state.again < 2:
                     return None, True
@@ -332,6 +338,11 @@ class _Polish:
             minimiser = -0.5 * alpha * alpha * slope / (merit - start - alpha * slope)
             alpha = float(np.clip(minimiser, 0.1 * alpha, 0.5 * alpha))
         return None, False
+
+    def _jumps(self, hit: IntArray, before: FloatArray, now: FloatArray) -> bool:
+        """Whether one of the rows ``hit`` without a gradient is hardly less violated after the step was cut far."""
+        blind = ~(self.rows.exact[hit] & np.any(self.rows.J[hit], axis=1))
+        return bool(np.any(blind & (before[hit] > 0.0) & (now[hit] >= _JUMP * before[hit])))
 
     def _free_share(self, c: FloatArray, step: FloatArray, c_end: FloatArray, hit: IntArray) -> float:
         """Share of the step before the first of the constraints ``hit`` is met; 1 if there is none."""
@@ -392,11 +403,13 @@ class _Polish:
     # ------------------------------------------------------------------ result
 
     def worth_evaluating(self, state: _State) -> list[FloatArray]:
-        """Displacements of the best feasible visit, of an infeasible last iterate, and of that iterate pulled inside."""
+        """Displacements of the best feasible visit, of a point behind a jump, of an infeasible last iterate, and of that pulled inside."""
         found: list[FloatArray] = []
         feasible = [point for point in self.local.visited if point.worst <= 0.0 and np.isfinite(point.F)]
         if feasible:
             found.append(min(feasible, key=lambda point: point.F).d)
+        if self.jumped is not None:
+            found.append(self.jumped.d)
         last = state.point
         if last.worst > 0.0 and np.any(last.d):
             found.append(last.d)

@@ -113,7 +113,7 @@ def _solve(
     length = np.where(length > 1e-14, length, 1.0)
     G /= length[:, None]
     h = short / length
-    y = _least_distance(G, h)
+    y = least_distance(G, h)
     if y is None:
         return None
     active = np.flatnonzero(y > 0.0)
@@ -126,7 +126,7 @@ def _solve(
     return (d, multipliers[:q]) if np.all(np.isfinite(d)) else None
 
 
-def _least_distance(G: FloatArray, h: FloatArray) -> FloatArray | None:
+def least_distance(G: FloatArray, h: FloatArray) -> FloatArray | None:
     """Multipliers y >= 0 of min |v|^2 / 2 subject to G v >= h (v = G^T y); None if no v satisfies the rows."""
     size = float(np.max(h))  # > 0: the answer scales with h, and the residual test wants h of order one
     E = np.vstack([G.T, h / size])

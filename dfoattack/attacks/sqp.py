@@ -20,11 +20,11 @@ class SQP(AttackOperator):
     of Fletcher 1982 and the self-scaling of Al-Baali 1998. What is different: a Jacobian row costs a vjp, so only rows
     that the subproblem leans on are bought, and the values of all others, which a forward pass reveals anyway, guard the
     step. An iteration costs one or two passes, one vjp for F and one for each active curved constraint. A polish that
-    crawls along kinks ends (`_polish._crawls`); one whose first step was misled looks along every variable to the ends of
-    the box, for 2 n passes at most (`_axes`).
+    crawls along kinks ends (`_polish._crawls`), and so does one that meets a jump of a constraint, along which no gradient
+    leads; one whose first step was misled looks along every variable to the ends of the box, for 2 n passes at most (`_axes`).
 
-    Rows returned for a centre, as far as they exist: the best strictly feasible inner point, the last iterate if it is
-    not feasible, and that iterate pulled back inside if it misses by less than 1e-6.
+    Rows returned for a centre, as far as they exist: the best strictly feasible inner point, one behind the jump that it has met,
+    the last iterate if it is not feasible, and that iterate pulled back inside if it misses by less than 1e-6.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ __all__ = ["CALM", "alike", "calm", "coarse", "shape", "steplike"]
 
 CALM = 3  # points in a row that the models must have told well to be believed
 LATELY = 256  # points by whose values a constraint that says yes or no is recognised
+TOLD = 12  # points, or n + 2, that must agree on it, at least two of them on each side
 FEW = 4  # points that tell nearly all other columns from them
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
 
@@ -39,14 +40,15 @@ def steplike(state: SolverState, columns: Columns) -> BoolArray:
     C, usable = state.history.C[-LATELY:], state.history.status[-LATELY:] == 0
     C = C if usable.all() else C[usable]
     found: BoolArray = np.zeros(columns.tol.shape[0], dtype=bool)
-    if not found.shape[0] or C.shape[0] < state.history.n + 2:
+    if not found.shape[0] or C.shape[0] < min(state.history.n + 2, TOLD):
         return found
     maybe = np.flatnonzero(
         _two_valued(C[-FEW:]) & ~columns.equality
     )  # hardly any: of many columns the others cost nothing
     if maybe.shape[0]:
         C, tol = C[:, maybe], columns.tol[maybe]
-        found[maybe] = _two_valued(C) & (C.min(axis=0) <= tol) & (C.max(axis=0) > tol)
+        over = np.count_nonzero(C > tol, axis=0)
+        found[maybe] = _two_valued(C) & (over > 0) & (over < C.shape[0])
     return found
 
 

@@ -96,9 +96,14 @@ class Attack(Step):
     def _choose(self, setup: Setup, state: SolverState, row: int, gradients: bool = True) -> int:
         """Index of the operator to run, -1 if all sleep or lack what they need."""
         best, best_score = -1, -1.0
+        # Where the search along a border has led, a polish would run into what no gradient tells of.
+        border = state.searches.boundary
+        at_border = border is not None and border.made == row
         for i, operator in enumerate(self.operators):
             credit = state.attack.credits[i] if state.attack.credits else OperatorCredit()
-            if credit.sleeps_until > state.iteration or (operator.whole_box and done_at(state, credit, row)):
+            if credit.sleeps_until > state.iteration or (
+                operator.whole_box and (at_border or done_at(state, credit, row))
+            ):
                 continue
             if operator.inner_points and not setup.continuous:
                 continue
