@@ -32,6 +32,7 @@ COLOURS = {
     "nelder-mead": "#a6761d",
     "subspace": "#8c6bb1",
     "vns": "#b5a800",
+    "boundary": "#117733",
 }
 _SPARE = ("#882255", "#44aa99", "#999933", "#332288")
 _GRID = {"color": "#e3e5e8", "linewidth": 0.8}

@@ -447,12 +447,15 @@ def _crossing(c: FloatArray, slope: FloatArray, c_end: FloatArray) -> FloatArray
 
 @np.errstate(over="ignore", invalid="ignore")
 def _bfgs(B: FloatArray, step: FloatArray, y: FloatArray) -> FloatArray:
-    """Damped BFGS update (Powell 1978), scaled down first where the curvature along the step is less than B holds."""
+    """Damped BFGS update (Powell 1978), scaled down first where the curvature along the step is less than B holds.
+
+    Negative curvature along one step says nothing of the size of B elsewhere: there damping alone answers.
+    """
     Bs = B @ step
     sBs, sy = float(step @ Bs), float(step @ y)
     if not (sBs > 0.0 and np.isfinite(sy)):
         return B
-    shrink = float(np.clip(sy / sBs, 0.1, 1.0))
+    shrink = float(np.clip(sy / sBs, 0.1, 1.0)) if sy > 0.0 else 1.0
     B, Bs, sBs = shrink * B, shrink * Bs, shrink * sBs
     if sy < 0.1 * sBs:
         theta = 0.9 * sBs / (sBs - sy)

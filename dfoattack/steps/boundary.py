@@ -31,7 +31,7 @@ VARIABLES_MAX = 200  # beyond, dense matrices cost more than a network
 RADIUS_MIN, RADIUS_MAX = 1e-8, 3.0  # in units of the scale
 REACH = 3.0  # radii: how far off a refused point is of interest, and the points that tell of the border
 GROW, SHRINK = 1.3, 0.5  # the radius after a success; after n points without one
-TELLING, MORE, MOST = 4, 20, 200  # points that tell of the border: so many a variable, and so many more; at most
+TELLING, MORE, MOST = 8, 20, 200  # points that tell of the border: so many a variable, and so many more; at most
 POINTS_MAX = 150  # of the objective's model
 COLUMNS_MAX = 40  # constraints with models; the most violated or nearest to being active ones
 LOOKS = 2  # one point in so many is drawn along the border, as long as nothing is gained
@@ -119,7 +119,7 @@ class Boundary(Search):
         order = np.argsort(distance, kind="stable")
         nearest = float(distance[refused].min())
         reach = max(REACH * own.radius, nearest)
-        near = order[distance[order] <= reach][: min(TELLING * n + MORE, MOST)]
+        near = order[: min(TELLING * n + MORE, MOST)]
         if not refused[near].any():
             near = np.append(near, order[refused[order]][0])
         U = (X[near] - X[state.centre]) / (state.mesh.scale * reach)
