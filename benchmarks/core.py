@@ -71,15 +71,17 @@ FULL = (
     Line("mixed-integer", "", "200n", "nomad,cma-es"),
     Line("discontinuous", "", "200n", "nomad,cma-es"),
 )
-# One instance of every kind: plug-ins, small and large, smooth, kinked, in half-spaces, with an equality, discontinuous.
-WHITE_BOX = (
-    "biodiesel,schedule,airfoil-cd,airfoil-robust,airfoil-multipoint,relu-box-n10-i1,relu-box-n1000-i1,tanh-box-n100-i1,"
-    "relu-polytope-n10-i1,tanh-polytope-n100-i1,approximation-relu-i1,approximation-tanh-i1,digits-tanh-i1,digits-label-i1,"
-    "treatment-i1"
+# Plug-ins and three instances of every random family: small and large, smooth, kinked, in half-spaces, with an equality, discontinuous.
+RANDOM = "relu-box-n10,tanh-box-n100,relu-polytope-n10,tanh-polytope-n100,approximation-relu,approximation-tanh,digits-tanh,digits-label,treatment"
+WHITE_BOX = ",".join(
+    (
+        "biodiesel,schedule,airfoil-cd,airfoil-robust,airfoil-multipoint,relu-box-n1000-i1",
+        *(f"{family}-i{i}" for family in RANDOM.split(",") for i in (1, 2, 3)),
+    )
 )
 BLACK_BOX = "biodiesel,schedule,airfoil-cd,relu-box-n10-i1,tanh-polytope-n100-i1,approximation-tanh-i1,digits-label-i1,treatment-i1"
 NETWORKS = (
-    Line("networks", "", "1000", "slsqp,lbfgsb,adam,ipopt,cma-es,cobyqa,nomad,study-hybrid", only=WHITE_BOX),
+    Line("networks", "", "1000", "slsqp,lbfgsb,adam,ipopt,cma-es,study-hybrid", seeds=5, only=WHITE_BOX),
     Line("networks-blackbox", "", "1000", "slsqp,cma-es,cobyqa,nomad", only=BLACK_BOX),
 )
 PARTS = {"quick": QUICK, "full": FULL, "networks": NETWORKS}
