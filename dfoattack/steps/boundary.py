@@ -86,12 +86,11 @@ class Boundary(Search):
             plane = self._plane(state, own)
             if plane is None:
                 return Proposal.nothing(setup.n)
-            step = self._descent(setup, state, own, plane)
-            along = step is None or own.misses % LOOKS == LOOKS - 1
-            if along or step is None:
-                step = _along(plane, own.radius, rng)
+            looks = own.misses % LOOKS == LOOKS - 1
+            descent = None if looks else self._descent(setup, state, own, plane)
+            step = _along(plane, own.radius, rng) if descent is None else descent
         X = setup.geometry.snapped((x + step * scale)[None, :])
-        return Proposal.around(X, x, False, memo=BoundaryMemo(along, own.radius), opportunistic=False)
+        return Proposal.around(X, x, False, memo=BoundaryMemo(descent is None, own.radius), opportunistic=False)
 
     def update(self, setup: Setup, state: SolverState, outcome: Outcome) -> SolverState:
         memo: BoundaryMemo | None = outcome.memo
