@@ -17,7 +17,8 @@ __all__ = ["CALM", "alike", "calm", "coarse", "shape", "steplike"]
 
 CALM = 3  # points in a row that the models must have told well to be believed
 LATELY = 256  # points by whose values a constraint that says yes or no is recognised
-TOLD = 12  # points, or n + 2, that must agree on it, at least two of them on each side
+TOLD = 12  # points, or n + 2, that must agree on it,
+TWICE = 2  # of them on each side: a violation that is cut off at zero has two values as well, until it is met again
 FEW = 4  # points that tell nearly all other columns from them
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
 
@@ -48,7 +49,7 @@ def steplike(state: SolverState, columns: Columns) -> BoolArray:
     if maybe.shape[0]:
         C, tol = C[:, maybe], columns.tol[maybe]
         over = np.count_nonzero(C > tol, axis=0)
-        found[maybe] = _two_valued(C) & (over > 0) & (over < C.shape[0])
+        found[maybe] = _two_valued(C) & (over >= TWICE) & (C.shape[0] - over >= TWICE)
     return found
 
 

@@ -29,7 +29,7 @@ from dfoattack.steps.base import Outcome, Proposal, Search
 
 VARIABLES_MAX = 200  # beyond, dense matrices cost more than a network
 RADIUS_MIN, RADIUS_MAX = 1e-8, 3.0  # in units of the scale
-REACH = 3.0  # radii: how far off a refused point is of interest, and the points that tell of the border
+REACH = 3.0  # radii: how far off a refused point is of interest
 GROW, SHRINK = 1.3, 0.5  # the radius after a success; after n points without one
 TELLING, MORE, MOST = 8, 20, 200  # points that tell of the border: so many a variable, and so many more; at most
 POINTS_MAX = 150  # of the objective's model

@@ -230,7 +230,7 @@ def test_no_polish_where_the_border_has_led() -> None:
 
 
 def test_it_finds_the_nearest_accepted_point() -> None:
-    """Behind a flat border at distance 1; without the search a hundred times as much is left."""
+    """Behind a flat border at distance 1; without the search at least ten times as much is left."""
     s = run(solver(half_space, 250))
     check_points(s)
     assert best(s) - 1.0 < 2e-3

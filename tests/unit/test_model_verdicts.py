@@ -55,6 +55,14 @@ def test_failed_points_say_nothing() -> None:
     assert steplike(solver.state, solver.state.barrier.columns).tolist() == [True]
 
 
+def test_a_violation_met_once_is_no_verdict() -> None:
+    """A violation cut off at zero, max(0, g), has two values until it is met again."""
+    solver = run(judged(60, constraints=[lambda X: np.maximum(0.0, 0.3 - 1e9 * np.abs(X - 1.5).max(axis=1))]))
+    C, columns = solver.state.history.C, solver.state.barrier.columns
+    assert columns is not None and C.shape[0] > 12 and np.count_nonzero(C > 0.0) == 1
+    assert not steplike(solver.state, columns).any()
+
+
 def test_equalities_and_few_points_are_none() -> None:
     for solver in (judged(5), judged(60, constraints=[da.Constraint(verdict, equality=True, tol=0.1)])):
         run(solver)
