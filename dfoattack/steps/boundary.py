@@ -36,6 +36,8 @@ POINTS_MAX = 150  # of the objective's model
 COLUMNS_MAX = 40  # constraints with models; the most violated or nearest to being active ones
 LOOKS = 2  # one point in so many is drawn along the border, as long as nothing is gained
 INWARD = 0.5  # share of the way from the incumbent to the plane at which they are drawn
+IDLE = 0.5  # the radius where the border is not what limits the descent
+LIMITED = 0.9  # of the radius: a longer step is limited by it
 FLAT = 1e-6  # least curvature of the model, of its slope over the radius
 PROMISE = 1e-2  # of the slope times the radius: a smaller gain is not worth a point
 
@@ -87,7 +89,9 @@ class Boundary(Search):
             if plane is None:
                 return Proposal.nothing(setup.n)
             looks = own.misses % LOOKS == LOOKS - 1
-            descent = None if looks else self._descent(setup, state, own, plane)
+            descent, met = (None, True) if looks else self._descent(setup, state, own, plane)
+            if not met:
+                return Proposal.nothing(setup.n, BoundaryMemo(False, IDLE * own.radius))
             step = _along(plane, own.radius, rng) if descent is None else descent
         X = setup.geometry.snapped((x + step * scale)[None, :])
         return Proposal.around(X, x, False, memo=BoundaryMemo(descent is None, own.radius), opportunistic=False)
@@ -128,16 +132,18 @@ class Boundary(Search):
     # ------------------------------------------------------------------ steps
 
     @staticmethod
-    def _descent(setup: Setup, state: SolverState, own: BoundaryState, plane: Plane) -> FloatArray | None:
-        """The best step (n,) in units of the scale that the models see behind the plane; None where they promise nothing."""
+    def _descent(setup: Setup, state: SolverState, own: BoundaryState, plane: Plane) -> tuple[FloatArray | None, bool]:
+        """The best step (n,) in units of the scale that the models see behind the plane, None where they promise nothing; and whether
+        the plane or the trust region limits it: else the minimum lies before the border, and is for other searches to find.
+        """
         assert state.mesh is not None
         models = _models(state, own.radius)
         if models is None:
-            return None
+            return None, True
         x, scale, radius = state.history.X[state.centre], state.mesh.scale, own.radius
         g, slope = models.g[0], float(np.sqrt(models.g[0] @ models.g[0]))
         if not slope > 0.0:
-            return None
+            return None, True
         curvature, axes = np.linalg.eigh(models.H[0])
         B = (axes * np.maximum(curvature, FLAT * slope / radius)) @ axes.T
         A, b = (
@@ -150,9 +156,10 @@ class Boundary(Search):
         lower, upper = np.maximum((setup.lower - x) / scale, -radius), np.minimum((setup.upper - x) / scale, radius)
         found = solve_qp(B, g, np.vstack(A), np.concatenate(b), np.minimum(lower, 0.0), np.maximum(upper, 0.0))
         if found is None:
-            return None
+            return None, True
         gain = -float(g @ found.d + 0.5 * found.d @ B @ found.d)
-        return found.d if gain > PROMISE * slope * radius else None
+        met = found.multipliers[0] > 0.0 or float(np.max(np.abs(found.d))) >= LIMITED * radius
+        return found.d if gain > PROMISE * slope * radius else None, met
 
 
 def _along(plane: Plane, radius: float, rng: np.random.Generator) -> FloatArray:

@@ -253,6 +253,20 @@ def test_points_without_a_value_are_refused_points() -> None:
     assert best(s) - 1.0 < 2e-3 and "boundary" in s.result().records.step
 
 
+@pytest.mark.parametrize("n", [3, 6])
+def test_a_border_that_limits_nothing_is_left_alone(n: int) -> None:
+    """The minimum lies inside, half a scale from points without a value: without the rule three quarters of the run went along the border."""
+    problem = da.Problem(
+        objective=lambda X: np.where(np.abs(X).max(axis=1) > 0.3, np.nan, (X**2).sum(axis=1)),
+        space=[(-1.0, 1.0)] * n,
+        x0=np.full(n, 0.2),
+        sense="minimize",
+    )
+    s = run(Solver(problem, {}, budget=150, seed=0))
+    assert best(s) < 1e-12
+    assert np.count_nonzero(np.asarray(s.result().records.step) == "boundary") < 40
+
+
 def test_other_constraints_bind_too() -> None:
     """A verdict and a constraint with values; the answer lies on both."""
     s = run(solver([half_space, lambda X: X[:, 1] - 0.1], 400))
