@@ -109,6 +109,11 @@ class Barrier:
         return cls(None, 0, 2, -1, -1, h_max, math.inf, -math.inf, 0)
 
     @property
+    def reported(self) -> int:
+        """History row of the point that the local run would report now: the feasible incumbent, else the infeasible one."""
+        return self.feas if self.feas >= 0 else self.inf
+
+    @property
     def f_scale(self) -> float:
         span = self.f_high - self.f_low if self.f_count else 0.0
         return span if span > 0.0 and math.isfinite(span) else 1.0

@@ -99,7 +99,10 @@ def end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) ->
     state = _next_iteration(setup, evolve(state, mesh=mesh, floored=floored))
     if restarts.hopeless(setup, state):
         return _restart(setup, state, rng)
-    # The quota backs what is said about the answer; a run that ends elsewhere needs none.
+    if floored and state.cover.window_row != state.barrier.reported:
+        # The quota backs what is said about this point; trials round an infeasible centre that led the polls say nothing of it.
+        state = evolve(state, cover=evolve(state.cover, since=0, exhausted=False))
+    # A run that ends elsewhere than the answer needs no quota.
     leads = state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= state.barrier.start
     done = not leads or state.cover.since >= setup.quota or state.cover.exhausted or not setup.geometry.moving.shape[0]
     discrete = setup.geometry.has_levels or setup.geometry.mixed
@@ -126,7 +129,8 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
     """The local run has converged: begin another one far from everything evaluated, or stop."""
     frame = state.mesh.size if state.mesh is not None else 0.0
     barrier, cover = state.barrier, state.cover
-    trials = cover.window_n if cover.window_row == state.centre and cover.rejecting else 0
+    here = cover.window_row == barrier.reported
+    trials = cover.window_n if here and cover.rejecting else 0
     run = LocalRun(
         start=barrier.start,
         end=state.history.size,
@@ -135,7 +139,7 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         frame=frame,
         window=cover.window,
         trials=trials,
-        exhausted=cover.exhausted,
+        exhausted=cover.exhausted and here,
         kind=state.kind,
     )
     state = evolve(state, runs=(*state.runs, run))

@@ -45,13 +45,16 @@ class CoverMemo:
 class Covering(Step):
     """Covering trials round the primary poll centre, on failed iterations only.
 
-    One trial an iteration; once the frame has converged, blocks of them until the quota is done. Draws depend on the state alone.
+    One trial an iteration; once the frame has converged, blocks of them until the quota is done, round the feasible incumbent where
+    there is one. Draws depend on the state alone.
     """
 
     name = "covering"
 
     def propose(self, setup: Setup, state: SolverState, rng: np.random.Generator, view: View | None) -> Proposal:
         row, _ = poll_centres(state.barrier, state.history, setup.options.infeasible_margin)
+        if state.floored:
+            row = state.barrier.reported  # whichever point led the polls
         nothing_moves = not setup.geometry.moving.shape[0]
         if not setup.options.covering or state.mesh is None or row < 0 or state.success or nothing_moves:
             return Proposal.nothing(setup.n)

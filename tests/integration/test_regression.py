@@ -155,6 +155,9 @@ def test_ce4_a_feasible_set_without_interior_is_not_certified(kind: str) -> None
     result = da.solve(problem, budget=600, options={"restarts": False})
     assert result.feasible and result.x[1] == 0.0
     assert not result.certificate.covered and math.isnan(result.certificate.improving)
+    assert "none of 60 covering trials" in result.certificate.text, (
+        "the quota is for the point reported, not for the centre of polls"
+    )
     result = da.solve(problem, budget=600, options={"restarts": False, "searches": ()})
     assert result.feasible and result.x[1] == 0.0
     assert result.certificate.text.startswith("not certified: none of ")
