@@ -15,7 +15,9 @@ from dfoattack.state import Setup
 __all__ = ["latin_hypercube", "sobol"]
 
 
-def sobol(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
+def sobol(
+    setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None, reach: float = 0.0
+) -> FloatArray:
     """k scrambled Sobol points in the box, on the lattice, every level of a categorical variable equally often, (k, n).
 
     Parameters
@@ -24,6 +26,7 @@ def sobol(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | N
     around : float64 (n,)          centre for variables without two finite bounds (default: zero); they are drawn from a normal
                                    distribution with a deviation of one unit or a tenth of |around|, whichever is larger, and clipped
                                    to the bound they have
+    reach : float >= 0             if positive, these variables are spread evenly over that many deviations on each side instead
 
     Notes
     -----
@@ -32,16 +35,18 @@ def sobol(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | N
     seed = int(rng.integers(2**63))
     size = 1 << max(0, int(k - 1).bit_length())
     unit = qmc.Sobol(setup.n, seed=seed).random(size)[:k] if setup.n else np.empty((k, 0))
-    return _placed(setup, rng, unit, around)
+    return _placed(setup, rng, unit, around, reach)
 
 
-def latin_hypercube(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
+def latin_hypercube(
+    setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None, reach: float = 0.0
+) -> FloatArray:
     """k points in the box, on the lattice, one in each of k equal slices of every bounded variable (also of its levels), (k, n).
 
     Parameters
     ----------
     k : int >= 0
-    around : float64 (n,)          as for `sobol`
+    around, reach                  as for `sobol`
 
     Notes
     -----
@@ -51,15 +56,18 @@ def latin_hypercube(setup: Setup, rng: np.random.Generator, k: int, around: Floa
     unit = rng.random((k, n))
     for i in range(n):
         unit[:, i] = (rng.permutation(k) + unit[:, i]) / k
-    return _placed(setup, rng, unit, around)
+    return _placed(setup, rng, unit, around, reach)
 
 
-def _placed(setup: Setup, rng: np.random.Generator, unit: FloatArray, around: FloatArray | None) -> FloatArray:
+def _placed(
+    setup: Setup, rng: np.random.Generator, unit: FloatArray, around: FloatArray | None, reach: float
+) -> FloatArray:
     """Points of the unit cube (k, n) spread over the box and rounded to the lattice."""
     finite = np.isfinite(setup.lower) & np.isfinite(setup.upper)
     centre = np.zeros(setup.n) if around is None else around
     width = np.maximum(1.0, 0.1 * np.abs(centre))
-    X = centre + width * rng.standard_normal(unit.shape)
+    normal = rng.standard_normal(unit.shape)
+    X = centre + width * (reach * (2.0 * unit - 1.0) if reach else normal)
     X[:, finite] = setup.lower[finite] + unit[:, finite] * (setup.upper - setup.lower)[finite]
     levels = setup.geometry.categorical
     X[:, levels] = np.floor(unit[:, levels] * (setup.upper + 1.0)[levels])

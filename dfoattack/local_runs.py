@@ -23,6 +23,7 @@ from dfoattack.state import (
     SolverState,
     empty_cover,
 )
+from dfoattack.steps._model_rules import settled
 from dfoattack.steps.neighbours import unfinished
 
 IDLE = 10.0  # times n + 1: evaluations without a new incumbent after which a local run comes to its end
@@ -114,10 +115,10 @@ def end_iteration(setup: Setup, state: SolverState, rng: np.random.Generator) ->
 def _refined(setup: Setup, state: SolverState, mesh: Mesh, x: FloatArray) -> Mesh:
     """One notch down; half the way (in the exponent) to the resolution of the models where they are far below the frame.
 
-    All the way where nothing has improved for long and what is left of the budget can go elsewhere.
+    All the way where what is left of the budget can go elsewhere and nothing has improved for long, or the models have converged.
     """
     idle = state.history.size - 1 - max(state.centre, state.barrier.start)
-    if idle > IDLE * (setup.n + 1) and restarts.possible(setup):
+    if (idle > IDLE * (setup.n + 1) and setup.followed) or settled(setup, state):
         return mesh.reset(0.99 * setup.options.frame_size_min * mesh.scale, x)
     finer, model = mesh.refined(x), state.searches.model
     if model is None or finer.size <= 10.0 * model.resolution:
@@ -143,7 +144,7 @@ def _restart(setup: Setup, state: SolverState, rng: np.random.Generator) -> Solv
         kind=state.kind,
     )
     state = evolve(state, runs=(*state.runs, run))
-    if not restarts.possible(setup):
+    if not setup.followed:
         return evolve(state, stop=StopReason.FRAME)
     restart = restarts.next_restart(setup, state, rng)
     if not restart.queue.shape[0]:

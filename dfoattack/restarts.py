@@ -44,11 +44,6 @@ class Restart:
     queue: FloatArray
 
 
-def possible(setup: Setup) -> bool:
-    """Whether a local run may be followed by others: there is a budget to be used."""
-    return setup.options.restarts and math.isfinite(setup.budget)
-
-
 def weights_of(setup: Setup) -> dict[str, float]:
     """Shares of the kinds of runs, in the order in which ties are broken."""
     weights = WEIGHTS_FEW if setup.n <= FEW else WEIGHTS_MANY

@@ -18,13 +18,16 @@ from dfoattack.steps import admissible
 
 DESIGNS = {"sobol": designs.sobol, "lhs": designs.latin_hypercube}
 RESTART_CANDIDATES = 16
+REACH = 10.0  # deviations of the start design within which local runs begin anew where a variable has no two bounds
 PROJECTED_MOST = 16  # points of a design that are moved onto known linear constraints; others outside are left out
 ENUMERATION_MAX = 200000  # lattices up to this size are searched for a point that is left
 
 
-def design(setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None) -> FloatArray:
+def design(
+    setup: Setup, rng: np.random.Generator, k: int, around: FloatArray | None = None, reach: float = 0.0
+) -> FloatArray:
     """k points of the design that the option `start_design` names, (k, n); fewer where known linear constraints exclude them."""
-    drawn = DESIGNS[setup.options.start_design](setup, rng, k, around)
+    drawn = DESIGNS[setup.options.start_design](setup, rng, k, around, reach)
     return admissible.points(setup, drawn, PROJECTED_MOST)
 
 
@@ -92,7 +95,7 @@ def restart_point(setup: Setup, rng: np.random.Generator, history: History, scal
     On a lattice all of them may be known already: then any point that is not, found by enumeration; (0, n) if there is none or
     the lattice is too large to tell.
     """
-    candidates = design(setup, rng, RESTART_CANDIDATES, history.X[0])
+    candidates = design(setup, rng, RESTART_CANDIDATES, history.X[0], REACH)
     d2 = setup.geometry.fill_distance(candidates, np.ascontiguousarray(history.X), scale)
     best = int(np.argmax(d2)) if d2.size else -1
     if best >= 0 and d2[best] > 0.0:

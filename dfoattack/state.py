@@ -6,6 +6,7 @@ Saving the state between any two calls and loading it again changes nothing: `to
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,11 @@ class Setup:
         return int(self.lower.shape[0])
 
     @property
+    def followed(self) -> bool:
+        """Whether a local run that has converged is followed by others: there is a budget to be used."""
+        return self.options.restarts and math.isfinite(self.budget)
+
+    @property
     def continuous(self) -> bool:
         """True when at least one variable is continuous."""
         return bool(np.any(self.granularity == 0.0))
@@ -122,9 +128,9 @@ class OperatorCredit:
     tried: int = 0
     fails: int = 0
     sleeps_until: int = 0  # iteration
-    failed_at: int = (
-        -1
-    )  # history row of the centre of its last failure; of a polish, also of the incumbent that it has left
+    failed_at: int = -1  # history row of the centre of its last failure; of a polish, also of the incumbent where it has arrived
+    left: int = -1  # history row from which it was run last,
+    path: tuple[int, int] = (0, 0)  # and the first row that it has evaluated on its way and the first one behind
 
     @property
     def rate(self) -> float:

@@ -13,7 +13,7 @@ from dfoattack.search_states import ModelState
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps._model_step import Judge
 
-__all__ = ["CALM", "alike", "calm", "coarse", "shape", "steplike"]
+__all__ = ["CALM", "alike", "calm", "coarse", "settled", "shape", "steplike"]
 
 CALM = 3  # points in a row that the models must have told well to be believed
 LATELY = 256  # points by whose values a constraint that says yes or no is recognised
@@ -21,6 +21,9 @@ TOLD = 12  # points, or n + 2, that must agree on it,
 TWICE = 2  # of them on each side: a violation that is cut off at zero has two values as well, until it is met again
 FEW = 4  # points that tell nearly all other columns from them
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
+FINE = 1e-7  # frames: a resolution below that has come down with the models' gains
+FLAT = 1e3  # units of round-off: values of a set that differ by no more tell nothing
+FLAT_RESOLUTION = 1e-5  # frames: values that differ by round-off over longer distances may be a plateau
 
 
 def coarse(setup: Setup, state: SolverState, longest: float) -> BoolArray | None:
@@ -51,6 +54,22 @@ def steplike(state: SolverState, columns: Columns) -> BoolArray:
         over = np.count_nonzero(C > tol, axis=0)
         found[maybe] = _two_valued(C) & (over >= TWICE) & (C.shape[0] - over >= TWICE)
     return found
+
+
+def settled(setup: Setup, state: SolverState) -> bool:
+    """Whether the models have followed the objective down to a local minimum as far as the arithmetic goes, and other runs may follow.
+
+    Nothing but restarts will find better ones then. A set of equal values is a plateau, where only the poll can tell what is beyond.
+    """
+    model = state.searches.model
+    if model is None or state.noise is not None or not setup.followed:
+        return False
+    if model.resolution <= FINE:
+        return True
+    if model.found is None or not model.barren or model.resolution > FLAT_RESOLUTION or state.barrier.feas < 0:
+        return False
+    f = state.history.F[model.found.rows]
+    return 0.0 < float(np.ptp(f)) <= FLAT * float(np.finfo(np.float64).eps * np.abs(f).max())
 
 
 def _two_valued(C: FloatArray) -> BoolArray:

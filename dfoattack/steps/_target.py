@@ -54,10 +54,15 @@ def whole_box(setup: Setup, state: SolverState) -> FloatArray:
 
 
 def done_at(state: SolverState, credit: OperatorCredit, row: int) -> bool:
-    """Whether a polish has nothing more to do at history row `row`: it has failed or arrived there, or where it was next to no worse."""
-    last, buffer = credit.failed_at, state.history.buffer
-    if last < 0 or last == row:
-        return last == row
+    """Whether a polish has nothing more to do at history row `row`: it has failed or arrived there, or where it was next to no worse.
+
+    Nor where it has started from or come by: an infeasible point of its path that leads the polls would lead it the same way again.
+    """
+    last, buffer, (first, behind) = credit.failed_at, state.history.buffer, credit.path
+    if row in (last, credit.left) or first <= row < behind:
+        return row >= 0
+    if last < 0:
+        return False
     if buffer.HE[last] > 0.0 or buffer.HE[row] > 0.0 or buffer.H[last] > 0.0 or buffer.H[row] > 0.0:
         return False
     return bool(abs(buffer.F[last] - buffer.F[row]) <= NEGLIGIBLE * state.barrier.f_scale)

@@ -154,6 +154,7 @@ class Attack(Step):
         setup: Setup, state: SolverState, credit: OperatorCredit, outcome: Outcome, memo: AttackMemo
     ) -> OperatorCredit:
         credit = credit.earned(outcome.gain if outcome.improved else 0.0, outcome.cost)
+        credit = evolve(credit, left=memo.row, path=(outcome.first, outcome.last))
         if _worth(state, outcome):
             return evolve(credit, fails=0, sleeps_until=0, failed_at=-1)
         fails = credit.fails + 1

@@ -21,6 +21,7 @@ from dfoattack.search_states import FIRST, LARGE, SMALL, CmaRestarts, CmaState, 
 from dfoattack.state import Setup, SolverState
 from dfoattack.steps import _cma, _ranking
 from dfoattack.steps._fold import Fold
+from dfoattack.steps._model_rules import settled
 from dfoattack.steps._order import FAILED, OBJECTIVE, better, keys, levels, order
 from dfoattack.steps.base import Outcome, Proposal, Search
 
@@ -42,9 +43,10 @@ class CMA(Search):
     A turn is a round of it: the points that a model of the run's last points likes best, more of them from round to round, until the
     model agrees with what it is told and ranks the whole generation. Without a model the round is the generation.
 
-    Beside the model search it waits until that has gained nothing at a resolution. The first run starts at the incumbent. When it has met
-    a termination criterion the next one starts at random in the box, with a doubled population or with a small one and a small step,
-    whichever has spent less so far. Draws lam * n normals a generation, and n + 2 uniform numbers more where a run begins away from the
+    Beside the model search it waits until that has gained nothing at a resolution, and has no turn where that has converged. The first
+    run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a doubled
+    population or with a small one and a small step, whichever has spent less so far. Draws lam * n normals a generation, and n + 2
+    uniform numbers more where a run begins away from the
     incumbent. Periodic variables wrap, others are folded into the box.
 
     Parameters
@@ -70,8 +72,9 @@ class CMA(Search):
         if not self.usable(setup) or state.mesh is None or state.centre < 0:
             return False
         model = state.searches.model
-        if model is not None and not model.barren and not state.explore:
-            return False  # a sample that moves the incumbent away from models that do well would undo their work
+        if model is not None and not state.explore and (not model.barren or settled(setup, state)):
+            # A sample that moves the incumbent away from models that do well would undo their work; where they are done, restarts follow.
+            return False
         run = state.searches.cma
         return run is None or not run.done or self.restarts or state.centre != run.best_row
 
