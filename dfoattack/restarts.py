@@ -33,6 +33,7 @@ PATIENCE = 10.0  # times the recent progress: what a run may still be expected t
 BESIDE = (
     1e-2  # in units of the frame: a run from an end of the lockstep descents begins beside it, where nothing is known
 )
+AGAIN = 0.01  # frames from the end of an earlier run within which a run that is no better ends there too
 SHAKES = 6  # shakes of growing size before the first size comes again
 
 
@@ -101,10 +102,15 @@ def _moved(
 
 
 def hopeless(setup: Setup, state: SolverState) -> bool:
-    """Whether the present run, at its recent pace, will not reach the best value of the runs before it."""
+    """Whether the present run, at its recent pace, will not reach the best value of the runs before it, or ends where one of them has.
+
+    The latter after the rule of multi level single linkage that no local search is to find a minimum twice (Rinnooy Kan & Timmer 1987).
+    """
     begin, size = state.barrier.start, state.history.size
     if not state.runs or state.barrier.feas < 0 or state.best_feas < 0 or state.best_feas >= begin or state.explore:
         return False
+    if _found_again(setup, state):
+        return True
     n = setup.n
     if size - begin < YOUNG * (n + 1):
         return False
@@ -115,3 +121,14 @@ def hopeless(setup: Setup, state: SolverState) -> bool:
     now = float(buffer.F[state.barrier.feas])
     best = float(buffer.F[state.best_feas])
     return math.isfinite(before) and now - PATIENCE * (before - now) > best
+
+
+def _found_again(setup: Setup, state: SolverState) -> bool:
+    history, row = state.history, state.barrier.feas
+    ends = np.array([run.feas for run in state.runs if run.feas >= 0], dtype=np.int64)
+    ends = ends[history.F[ends] <= history.F[row]]
+    if state.mesh is None or not ends.shape[0]:
+        return False
+    x = history.X[row]
+    distance2 = (((setup.geometry.images(x, history.X[ends]) - x) / state.mesh.scale) ** 2).sum(axis=1)
+    return bool(distance2.min() <= AGAIN**2)

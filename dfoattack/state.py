@@ -128,9 +128,10 @@ class OperatorCredit:
     tried: int = 0
     fails: int = 0
     sleeps_until: int = 0  # iteration
-    failed_at: int = -1  # history row of the centre of its last failure; of a polish, also of the incumbent where it has arrived
-    left: int = -1  # history row from which it was run last,
-    path: tuple[int, int] = (0, 0)  # and the first row that it has evaluated on its way and the first one behind
+    # History rows: the centre of its last failure; of a polish, also the incumbent where it has arrived.
+    failed_at: int = -1
+    left: int = -1  # from which it was run last
+    path: tuple[int, int] = (0, 0)  # then evaluated: the first, and the first one behind
 
     @property
     def rate(self) -> float:

@@ -21,8 +21,8 @@ TOLD = 12  # points, or n + 2, that must agree on it,
 TWICE = 2  # of them on each side: a violation that is cut off at zero has two values as well, until it is met again
 FEW = 4  # points that tell nearly all other columns from them
 ROUND = 4.0  # ratio of curvatures that needs no change of basis
-FINE = 1e-7  # frames: a resolution below that has come down with the models' gains
-FLAT = 1e3  # units of round-off: values of a set that differ by no more tell nothing
+FINE = 1.5e-7  # frames: a resolution below that has come down with the gains of the models
+FLAT = 1e4  # units of round-off: values of a set that differ by no more tell nothing
 FLAT_RESOLUTION = 1e-5  # frames: values that differ by round-off over longer distances may be a plateau
 
 
