@@ -130,6 +130,20 @@ class Evaluator:
         """The attack step's way to gradients; counted and budget-checked by this evaluator."""
         return GradientView(self)
 
+    def in_workers(self, Z: FloatArray) -> Block | None:
+        """Answers of the worker processes to points (k, n_free) an attack looks at, paid as passes; None where there are no such processes.
+
+        Raises `EvaluationError` for an undeclared exception of user code.
+        """
+        if self._pool is None:
+            return None
+        block, sent = self._runner.run(self.problem.space.expand(Z), None, None)
+        self.ledger.sent(sent)
+        self.ledger.passes += sent
+        if block.error is not None:
+            raise self.undeclared(block.error, Z[block.f.shape[0] - 1])
+        return block
+
     # ---------------------------------------------------------------- evaluation
 
     def evaluate(self, Z: FloatArray, on_mesh: BoolArray | None = None) -> Evaluations:

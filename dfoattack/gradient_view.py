@@ -81,7 +81,7 @@ class GradientView:
         if lacking:
             self._require(len(lacking), 0)
             part = Z[lacking]
-            (found,) = self._door.through_journal("outputs", part, lambda: (self._passes(part, self._forward),))
+            (found,) = self._door.through_journal("outputs", part, lambda: (self._live_outputs(part),))
             finite: BoolArray = np.all(np.isfinite(found), axis=1)
             for row, i, good in zip(found, lacking, finite, strict=True):
                 rows[keys[i]] = row
@@ -125,7 +125,7 @@ class GradientView:
         if lacking:
             self._require(len(lacking), 0)
             part = Z[lacking]
-            (found,) = self._door.through_journal("values", part, lambda: (self._passes(part, self._objective_rows),))
+            (found,) = self._door.through_journal("values", part, lambda: (self._live_table(part),))
             for row, i in zip(found, lacking, strict=True):
                 rows[keys[i]] = row
                 if np.isfinite(row).all():
@@ -264,6 +264,18 @@ class GradientView:
         return part
 
     # ---------------------------------------------------------------- calls of user code
+
+    def _live_outputs(self, Z: FloatArray) -> FloatArray:
+        """Y of points not seen before, in worker processes where a black box has them."""
+        block = None if self.has_gradient else self._door.in_workers(Z)
+        if block is None:
+            return self._passes(Z, self._forward)
+        return np.full((len(Z), 1), np.nan) if block.Y is None else block.Y
+
+    def _live_table(self, Z: FloatArray) -> FloatArray:
+        """(f, c) rows likewise, where Phi is the identity."""
+        block = None if self.has_gradient else self._door.in_workers(Z)
+        return self._passes(Z, self._objective_rows) if block is None else np.column_stack([block.f, block.C])
 
     def _forward(self, Z: FloatArray) -> FloatArray:
         X = self._space.expand(Z)

@@ -142,7 +142,7 @@ def ask(
         proposal = step.propose(setup, state, rng, view)
         proposal = batches.admitted(setup, state, step, proposal)
         fresh = _fresh(state.history, proposal.X)
-        if fresh and setup.options.fills:
+        if fresh and setup.options.fills and not proposal.paid:
             pending = batches.gathered(setup, schedule.steps, schedule.fill, state, rng, view, proposal)
             return evolve(state, pending=pending, rng=RngState.of(rng)), pending.trials
         if fresh:

@@ -68,17 +68,21 @@ def chosen(options: Options, problem: Problem, may_ask: bool = False) -> str:
 def _unasked(options: Options, problem: Problem, may_ask: bool = False) -> str:
     """The source of a black box whose user has not asked for gradients: what has paid in `benchmarks/results/gradient-sources.md`.
 
-    Poll reuse, which costs nothing, where all variables are granular and many. Differences for polishes where points are evaluated one at a
-    time, values are exact, and either there are constraints, some variables are continuous and all together not too many: polishes follow
+    Poll reuse, which costs nothing, where all variables are granular and many. Differences for polishes where values are exact, and either
+    points are evaluated one at a time, there are constraints, some variables are continuous and all together not too many: polishes follow
     active constraints farther than models do; or there are none, but many variables, all of them continuous: there a quasi-Newton method
-    has gone far before a set of points determines a model. In few variables without constraints they have brought nothing.
+    has gone far before a set of points determines a model, and its differences are one block. In few variables without constraints they
+    have brought nothing.
     """
     n, continuous = problem.space.n_free, int(np.count_nonzero(problem.space.free_granularity == 0.0))
     if options.noise is not None or not options.attacks:
         return "none"
     if continuous == 0:
         return POLL if n >= REUSE_MIN else "none"
-    if not may_ask or options.block_size > 1:
+    if not may_ask:
         return "none"
-    pays = 2 <= continuous and n <= DIFFERENCES_MAX if problem.constraints else MODELS_MAX < continuous == n
+    if problem.constraints:
+        pays = 2 <= continuous and n <= DIFFERENCES_MAX and options.block_size == 1
+    else:
+        pays = MODELS_MAX < continuous == n
     return Forward.name if pays else "none"

@@ -91,7 +91,8 @@ class Attack(Step):
         if looked is None or not looked.seen:
             return Proposal.around(X, x, False, memo=memo)
         # What was looked at is paid for: as evaluations it costs nothing more, and models and incumbents learn from it.
-        return Proposal.around(np.vstack([*looked.seen.values(), X]), x, False, memo=memo, opportunistic=False)
+        found_too = np.vstack([*looked.seen.values(), X])
+        return Proposal.around(found_too, x, False, memo=memo, opportunistic=False, paid=True)
 
     def _choose(self, setup: Setup, state: SolverState, row: int, gradients: bool = True) -> int:
         """Index of the operator to run, -1 if all sleep or lack what they need."""

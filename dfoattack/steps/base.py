@@ -26,6 +26,7 @@ class Proposal:
     block : int or None        points a call; None: the option `block_size`
     opportunistic : bool       whether the option `opportunistic` applies; False: all are evaluated
     name : str                 under which the points are recorded; empty: the name of the step
+    paid : bool                the step has asked user code for the points already: they are no reason to fill a block
     """
 
     X: FloatArray
@@ -35,6 +36,7 @@ class Proposal:
     block: int | None = None
     opportunistic: bool = True
     name: str = ""
+    paid: bool = False
 
     @classmethod
     def around(cls, X: FloatArray, x: FloatArray, on_mesh: bool, **rest: Any) -> Proposal:

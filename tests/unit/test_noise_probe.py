@@ -91,7 +91,7 @@ def test_the_line_is_in_the_box_and_asked_once() -> None:
     assert NoiseProbe.name == Attack.name
 
 
-@pytest.mark.parametrize("options", [{"gradient_source": "forward"}, {"gradient_source": "none"}, {"block_size": 4}])
+@pytest.mark.parametrize("options", [{"gradient_source": "forward"}, {"gradient_source": "none"}])
 def test_nobody_asks_where_differences_are_asked_for_or_not_used(options: dict[str, Any]) -> None:
     solver = run(Solver(noisy(0.0, 24), options, budget=120, seed=0, may_ask=True))
     assert solver.state.attack.probes == 0

@@ -113,6 +113,68 @@ def test_the_run_is_the_same_as_without(workers: Any) -> None:
     assert not multiprocessing.active_children()
 
 
+N_MANY = 24
+
+
+def far_from_here(x: np.ndarray) -> np.ndarray:
+    """Rosenbrock's function; refuses to be asked in the process of the solver."""
+    if multiprocessing.parent_process() is None:
+        raise AssertionError("asked in the main process")
+    return here(x)
+
+
+def here(x: np.ndarray) -> np.ndarray:
+    return (100.0 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1.0 - x[:, :-1]) ** 2).sum(axis=1)
+
+
+def failing_here_and_there(x: np.ndarray) -> np.ndarray:
+    return np.where(x[:, 0] > 0.9, np.nan, here(x))
+
+
+def many(objective: Callable[[np.ndarray], np.ndarray]) -> da.Problem:
+    space = da.Box([-3.0] * N_MANY, [3.0] * N_MANY)
+    return da.Problem(objective=objective, space=space, x0=np.linspace(-2.0, 2.0, N_MANY), sense="minimize")
+
+
+def test_differences_are_asked_of_the_workers_too() -> None:
+    """A black box of many variables polishes by differences; where there are workers, nothing is asked beside them."""
+    options = {"block_size": 16}
+    runs = [
+        da.solve(many(objective), budget=20 * N_MANY, seed=1, options=options, workers=workers)
+        for objective, workers in ((here, None), (far_from_here, 2))
+    ]
+    assert_same_run(*runs)
+    assert "attack" in runs[1].records.step and runs[1].gradient_source == "forward"
+    assert not multiprocessing.active_children()
+
+
+def test_points_that_fail_in_the_workers_fail_for_differences() -> None:
+    options = {"block_size": 16}
+    runs = [
+        da.solve(many(failing_here_and_there), budget=12 * N_MANY, seed=1, options=options, workers=workers)
+        for workers in (None, 2)
+    ]
+    assert_same_run(*runs)
+    assert "attack" in runs[1].records.step
+
+
+@pytest.mark.parametrize("block_size", [64])
+def test_what_differences_have_asked_for_is_evaluated_to_the_end_of_the_budget(block_size: int) -> None:
+    """The points of a polish are no reason to fill a block with others, which a spent budget no longer covers."""
+    result = da.solve(many(here), budget=50 * N_MANY, options={"block_size": block_size})
+    assert result.nfev > 0.9 * result.cost and result.cost <= 50 * N_MANY
+    models = {"block_size": block_size, "gradient_source": "none"}
+    assert result.fun < 0.2 * da.solve(many(here), budget=50 * N_MANY, options=models).fun
+
+
+def test_differences_of_workers_are_replayed_from_a_run_file(tmp_path: Any) -> None:
+    options = {"block_size": 16}
+    plain = da.solve(many(here), budget=15 * N_MANY, seed=2, options=options)
+    stop = lambda event: event.nfev > 6 * N_MANY  # noqa: E731
+    da.solve(many(here), budget=15 * N_MANY, seed=2, options=options, store=tmp_path / "a.db", workers=2, callback=stop)
+    assert_same_run(plain, da.resume(tmp_path / "a.db", many(here)))
+
+
 def test_gradients_and_stored_outputs_stay_here() -> None:
     options = {"block_size": 5, "attacks": ("sign", "l2")}
     runs = [da.solve(network_problem(), budget=60, seed=2, options=options, workers=w) for w in (None, 2)]
