@@ -59,10 +59,13 @@ def steplike(state: SolverState, columns: Columns) -> BoolArray:
 def settled(setup: Setup, state: SolverState) -> bool:
     """Whether the models have followed the objective down to a local minimum as far as the arithmetic goes, and other runs may follow.
 
-    Nothing but restarts will find better ones then. A set of equal values is a plateau, where only the poll can tell what is beyond.
+    Nothing but restarts will find better ones then. A set of equal values is a plateau, where only the poll can tell what is beyond. Never
+    where variables are discrete: models tell nothing of other lattice points and levels, which polls and populations reach.
     """
     model = state.searches.model
     if model is None or state.noise is not None or not setup.followed:
+        return False
+    if setup.geometry.has_levels or np.any(setup.granularity > 0.0):
         return False
     if model.resolution <= FINE:
         return True

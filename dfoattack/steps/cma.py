@@ -46,8 +46,7 @@ class CMA(Search):
     Beside the model search it waits until that has gained nothing at a resolution, and has no turn where that has converged. The first
     run starts at the incumbent. When it has met a termination criterion the next one starts at random in the box, with a doubled
     population or with a small one and a small step, whichever has spent less so far. Draws lam * n normals a generation, and n + 2
-    uniform numbers more where a run begins away from the
-    incumbent. Periodic variables wrap, others are folded into the box.
+    uniform numbers more where a run begins away from the incumbent. Periodic variables wrap, others are folded into the box.
 
     Parameters
     ----------
