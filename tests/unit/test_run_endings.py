@@ -81,6 +81,17 @@ def test_where_no_other_run_follows_nothing_is_cut_short(options, budget):
         assert not settled(solver.setup, solver.state)
 
 
+@pytest.mark.parametrize("more", [{"integer": [1]}, {"granularity": [0.0, 0.5]}])
+def test_discrete_variables_keep_their_polls(more):
+    """Models tell nothing of other lattice points."""
+    problem = da.Problem(objective=bowl, space=da.Box([-5.0] * 2, [5.0] * 2, **more), x0=[1.3, 2.0], sense="minimize")
+    solver = Solver(problem, budget=200, seed=1)
+    while len(solver.ask()):
+        solver.tell(solver.evaluate())
+        assert not settled(solver.setup, solver.state)
+    assert solver.state.runs, "it was never in the way of an end"
+
+
 def test_round_off_tells_a_converged_set_from_a_wide_one():
     """At a value of 1000 gains end at a resolution far above the last one."""
     solver = solver_of(bowl)
